@@ -1,0 +1,48 @@
+# roost: `make run` for a demo, `make check test` before a commit.
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 60s
+# The race detector needs cgo, and so a C compiler; the binary itself never does.
+CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/null)
+
+.PHONY: build run test check fuzz bench clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o roost .
+
+run: build
+	CGO_ENABLED=0 $(GO) run ./tools/demo -roost ./roost -home demo
+
+test:
+ifneq ($(CC_FOUND),)
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
+else
+	@echo "No C compiler found: testing without the race detector (install gcc for it)."
+	CGO_ENABLED=0 $(GO) test -shuffle=on ./...
+endif
+
+check:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	GOARCH=386 CGO_ENABLED=0 $(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test -run 'TestImportMap|TestExampleConfig' . ./config
+	@timeout 120 $(GO) tool govulncheck ./... > .govulncheck.log 2>&1; code=$$?; \
+	if [ $$code -eq 0 ]; then echo "govulncheck: nothing found"; \
+	elif grep -q '^Vulnerability #' .govulncheck.log; then cat .govulncheck.log; exit 1; \
+	else echo "govulncheck: not run, its database cannot be reached"; fi; rm -f .govulncheck.log
+
+# Every fuzz target for FUZZTIME each.
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf roost demo .govulncheck.log

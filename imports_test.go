@@ -1,0 +1,88 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// allowedImports is the map of the project: which of our packages each package
+// may import outside its tests. docs/architecture.md explains it.
+var allowedImports = map[string][]string{
+	".":             {"auth", "config", "disk", "index", "maildir", "mailbox", "message", "server", "session", "utf7", "wire"},
+	"server":        {"auth", "config", "disk", "maildir", "mailbox", "session"},
+	"config":        {},
+	"session":       {"wire", "mailbox", "message", "auth"},
+	"wire":          {"utf7"},
+	"auth":          {},
+	"mailbox":       {"index", "maildir", "message", "disk"},
+	"index":         {"disk"},
+	"maildir":       {"utf7", "disk"},
+	"message":       {},
+	"utf7":          {},
+	"disk":          {},
+	"disk/disktest": {"disk"},
+	"testmail":      {},
+	"tools/demo":    {"testmail"},
+}
+
+// onlyImporters are the outside packages that only the named packages may use.
+var onlyImporters = map[string][]string{
+	"github.com/prometheus/client_golang":       {"server"},
+	"github.com/fsnotify/fsnotify":              {"maildir"},
+	"github.com/BurntSushi/toml":                {"config"},
+	"golang.org/x/sys/unix":                     {"disk", "maildir", "server", "."},
+	"github.com/emersion/go-imap/v2/imapserver": {},
+}
+
+func TestImportMap(t *testing.T) {
+	seen := map[string]bool{}
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && file != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || file == "demo") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		pkg := filepath.ToSlash(filepath.Dir(file))
+		allowed, known := allowedImports[pkg]
+		if !known {
+			t.Errorf("%s: package %s is not in the map", file, pkg)
+			return nil
+		}
+		seen[pkg] = true
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			return err
+		}
+		for _, spec := range f.Imports {
+			name, _ := strconv.Unquote(spec.Path.Value)
+			if ours, ok := strings.CutPrefix(name, "roost/"); ok && !slices.Contains(allowed, ours) {
+				t.Errorf("%s imports %s, which the map does not allow", file, ours)
+			}
+			for prefix, users := range onlyImporters {
+				if (name == prefix || strings.HasPrefix(name, prefix+"/")) && !slices.Contains(users, pkg) {
+					t.Errorf("%s imports %s, which only %v may", file, name, users)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg := range allowedImports {
+		if !seen[pkg] && pkg != path.Clean("") {
+			t.Errorf("package %s of the map has no files", pkg)
+		}
+	}
+}
