@@ -40,6 +40,7 @@ type Info struct {
 type Entry struct {
 	Name []byte      // valid only during the call that delivers it
 	Type fs.FileMode // type bits; fs.ModeIrregular if the file system does not say
+	Ino  uint64      // a hint: on some file systems not what Lstat says
 }
 
 // A Dir is an open directory. Every name is one component: not empty, not "."
@@ -89,6 +90,9 @@ type Dir interface {
 	// TryLock takes an exclusive flock on the directory: false if another
 	// process has it. It is released by Close.
 	TryLock() (bool, error)
+	// Network reports whether others may change the directory without a word
+	// to this kernel (NFS, SMB, FUSE and their like): watches are no use there.
+	Network() (bool, error)
 	Close() error
 }
 
