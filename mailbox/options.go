@@ -1,0 +1,51 @@
+package mailbox
+
+import (
+	"log/slog"
+
+	"github.com/emersion/go-imap/v2"
+
+	"roost/disk"
+	"roost/index"
+	"roost/maildir"
+)
+
+// An allocator is what a live mailbox asks its account: the account gives out
+// UIDVALIDITY, keeps ceilings, and knows where the mailbox is. *slot is one.
+type allocator interface {
+	claim(id string, uidValidity uint32) (claim, error)
+	lost() (id string, uidValidity uint32, c claim)
+	newUIDValidity(seen uint32) (uint32, error)
+	register(id string, uidValidity uint32, uidNext imap.UID, modSeq ModSeq, adopted []byte) error
+	raise(id string, uidNext imap.UID, modSeq ModSeq) (imap.UID, ModSeq, error)
+	inPlace(dir disk.Dir) (bool, error)
+	name() string
+}
+
+// mailboxOptions are what openMailbox needs. Dir and IndexDir belong to the
+// Mailbox afterwards, also if openMailbox fails: it closes them.
+type mailboxOptions struct {
+	FS       disk.FS      // its clock
+	Dir      *maildir.Dir // the directory with new, cur and tmp
+	IndexDir disk.Dir     // where roost.index and roost.cache are
+	Slot     allocator
+	Watcher  *maildir.Watcher // nil: poll
+	Log      *slog.Logger     // nil: discard
+	Counters *Counters        // nil: private ones
+
+	KeepNew bool        // leave mail in new/ until a flag must be written
+	Fsync   index.Fsync // what a flush waits for
+	// Adopt is what another server knew of the mailbox; nil: nothing. It is
+	// asked only when the mailbox has no index yet.
+	Adopt func() (*adoption, error)
+}
+
+// An adoption is what another server's files say of a mailbox (rules A1 to A4).
+type adoption struct {
+	UIDValidity uint32
+	UIDNext     imap.UID
+	UIDs        map[string]imap.UID // by base
+	// Keywords are by letter; "" is no keyword.
+	Keywords [26]string
+	Stamps   []byte // for roost.account
+}
