@@ -1,0 +1,226 @@
+package maildir
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"roost/disk"
+)
+
+// A Stamp tells two states of a directory apart. Stamps are compared for
+// equality only, never for order (R10).
+type Stamp struct {
+	Mtime, Ctime int64 // ns since 1970
+	Ino          uint64
+}
+
+// Stamps are those of both places, by Place.
+type Stamps [2]Stamp
+
+// Granules in which two changes of a directory can look like one (R9).
+const (
+	Granule        = 1100 * time.Millisecond
+	NetworkGranule = 2100 * time.Millisecond
+)
+
+// StampOf is the stamp of an open directory.
+func StampOf(dir disk.Dir) (Stamp, error) {
+	in, err := dir.Stat()
+	if err != nil {
+		return Stamp{}, err
+	}
+	return Stamp{Mtime: in.Mtime.UnixNano(), Ctime: in.Ctime.UnixNano(), Ino: in.Ino}, nil
+}
+
+// Settled reports whether the directory has been still for longer than the
+// granule, so that an equal stamp later means that nothing changed. A time in
+// the future says nothing, so it is not settled.
+func (s Stamp) Settled(now time.Time, granule time.Duration) bool {
+	age := now.UnixNano() - max(s.Mtime, s.Ctime)
+	return age > int64(granule)
+}
+
+// Settled is that of both.
+func (s Stamps) Settled(now time.Time, granule time.Duration) bool {
+	return s[New].Settled(now, granule) && s[Cur].Settled(now, granule)
+}
+
+// Stamps reads the stamps of both places: two system calls.
+func (d *Dir) Stamps() (s Stamps, err error) {
+	for _, p := range []Place{New, Cur} {
+		if s[p], err = StampOf(d.places[p]); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// Granule is that of the file system of d.
+func (d *Dir) Granule() time.Duration {
+	if d.network {
+		return NetworkGranule
+	}
+	return Granule
+}
+
+// listed is one name of a Listing: 12 bytes and the name.
+type listed struct {
+	off     uint32
+	size    uint8
+	base    uint8 // length
+	place   Place
+	exact   bool
+	letters Letters
+}
+
+// A Listing is what a scan saw. It can be used again for the next one.
+type Listing struct {
+	// Stamps are those from before the first name was read.
+	Stamps Stamps
+	// Still: both directories had the same stamps after the scan.
+	Still bool
+	// Settled: Stamps were older than the granule when the scan began.
+	Settled bool
+	// Skipped counts names that are no messages (N2).
+	Skipped int
+
+	sep   Sep
+	names []byte
+	list  []listed
+}
+
+// Stable reports whether the listing proves absence (R1): a name that is not
+// in it was not there. Any other listing may add but never expunge.
+func (l *Listing) Stable() bool { return l.Still && l.Settled }
+
+// Len is the number of names.
+func (l *Listing) Len() int { return len(l.list) }
+
+// At is name i, in the order of reading: first those of new. It is valid until
+// the listing is used again.
+func (l *Listing) At(i int) (Name, Place) {
+	e := &l.list[i]
+	name := l.names[e.off : e.off+uint32(e.size) : e.off+uint32(e.size)]
+	n := Name{Base: name[:e.base:e.base], Info: name[e.base:], Letters: e.letters}
+	if e.exact {
+		n.Exact = n.Info
+	}
+	return n, e.place
+}
+
+// File is the file name i as it was read, valid like At.
+func (l *Listing) File(i int) ([]byte, Place) {
+	e := &l.list[i]
+	return l.names[e.off : e.off+uint32(e.size) : e.off+uint32(e.size)], e.place
+}
+
+func (l *Listing) reset(sep Sep) {
+	*l = Listing{sep: sep, names: l.names[:0], list: l.list[:0]}
+}
+
+// Bounds of a listing. A directory beyond them is an error, not a surprise.
+const (
+	maxListed      = 1 << 26
+	maxListedBytes = 1<<32 - NameMax
+)
+
+var errTooMany = errors.New("too many files")
+
+// add takes one entry; false ends the reading.
+func (l *Listing) add(e disk.Entry, p Place) bool {
+	n, err := ParseName(e.Name, l.sep)
+	if err != nil || e.Type.IsDir() || isSillyName(e.Name) {
+		l.Skipped++
+		return true
+	}
+	if len(l.list) >= maxListed || len(l.names) >= maxListedBytes {
+		return false
+	}
+	l.list = append(l.list, listed{
+		off: uint32(len(l.names)), size: uint8(len(e.Name)), base: uint8(len(n.Base)),
+		place: p, exact: len(n.Exact) > 0, letters: n.Letters,
+	})
+	l.names = append(l.names, e.Name...)
+	return true
+}
+
+// Scan lists the messages into l: names only, no file is looked at, so a name
+// may be a FIFO or a link unless its type says otherwise. new is read first,
+// then cur, then new again if it was not still, since a message may be moved
+// either way meanwhile (R3). The same name is given once per place; the same
+// base twice is left to the caller (R4). On an error l holds nothing (R18).
+func (d *Dir) Scan(l *Listing) error {
+	l.reset(d.sep)
+	if err := d.scan(l); err != nil {
+		l.reset(d.sep)
+		return fmt.Errorf("maildir: scan %s: %w", d.root.Path(), err)
+	}
+	return nil
+}
+
+func (d *Dir) scan(l *Listing) error {
+	var err error
+	if l.Stamps, err = d.Stamps(); err != nil {
+		return err
+	}
+	l.Settled = l.Stamps.Settled(d.now(), d.Granule())
+	for _, p := range []Place{New, Cur} {
+		if err := d.list(p, l); err != nil {
+			return err
+		}
+	}
+	after, err := d.Stamps()
+	if err != nil {
+		return err
+	}
+	l.Still = after == l.Stamps
+	if after[New] == l.Stamps[New] && l.Stamps[New].Settled(d.now(), d.Granule()) {
+		return nil
+	}
+	if err := d.relist(l); err != nil {
+		return err
+	}
+	after, err = d.Stamps()
+	l.Still = l.Still && after == l.Stamps
+	return err
+}
+
+func (d *Dir) list(p Place, l *Listing) error {
+	full := false
+	err := d.places[p].ReadDir(func(e disk.Entry) bool {
+		full = !l.add(e, p)
+		return !full
+	})
+	if full {
+		return errTooMany
+	}
+	return err
+}
+
+// relist reads new again and adds what is new in it.
+func (d *Dir) relist(l *Listing) error {
+	first := len(l.list)
+	if err := d.list(New, l); err != nil {
+		return err
+	}
+	again := l.list[first:]
+	if len(again) == 0 {
+		return nil
+	}
+	known := make(map[string]struct{})
+	for i := range l.list[:first] {
+		if name, p := l.File(i); p == New {
+			known[string(name)] = struct{}{}
+		}
+	}
+	kept := l.list[:first]
+	for i, e := range again {
+		name, _ := l.File(first + i)
+		if _, ok := known[string(name)]; !ok {
+			kept = append(kept, e) // in place: never ahead of i
+		}
+	}
+	l.list = kept
+	return nil
+}
