@@ -130,7 +130,7 @@ var errTooMany = errors.New("too many files")
 // add takes one entry; false ends the reading.
 func (l *Listing) add(e disk.Entry, p Place) bool {
 	n, err := ParseName(e.Name, l.sep)
-	if err != nil || e.Type.IsDir() || isSillyName(e.Name) {
+	if err != nil || e.Type.IsDir() {
 		l.Skipped++
 		return true
 	}

@@ -15,9 +15,18 @@ import (
 func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
 
 // isSillyName reports the names that NFS gives to files which are removed
-// while open.
-func isSillyName(name []byte) bool {
-	return len(name) >= 4 && string(name[:4]) == ".nfs"
+// while open: .nfs and 16 or more hex digits.
+func isSillyName(name string) bool {
+	digits, ok := strings.CutPrefix(name, ".nfs")
+	if !ok || len(digits) < 16 {
+		return false
+	}
+	for i := range len(digits) {
+		if _, ok := hexValue(digits[i]); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // A Temp is a message that is being written in tmp/. It ends with Commit or
@@ -163,7 +172,7 @@ func (d *Dir) PurgeTmp(newest time.Time, keep func(name string) bool) (n int, er
 		return 0, err
 	}
 	for _, name := range names {
-		if keep != nil && keep(name) || d.isOurs(name) || strings.HasPrefix(name, OwnPrefix) {
+		if keep != nil && keep(name) || d.isOurs(name) {
 			continue
 		}
 		in, err := d.tmp.Lstat(name)
