@@ -91,6 +91,9 @@ func (p *parser) syntax(err error) {
 	if errors.As(err, &pe) {
 		pr.Line, pr.Key = pe.Position.Line, pe.LastKey
 		pr.Text = strings.TrimPrefix(pe.Message, "toml: ")
+		if strings.Contains(pr.Text, `got '\n'`) && pr.Line > 1 {
+			pr.Line-- // the library has gone past the line that is incomplete
+		}
 	}
 	p.problems = append(p.problems, pr)
 }
