@@ -35,6 +35,7 @@ type Writer struct {
 	literal int64 // octets that a streamed literal still wants
 	flushed int64 // octets that left
 	lists   bool  // behind "(": no space before the next Item
+	midLine bool  // what was sent last did not end a line
 }
 
 // NewWriter gives a Writer to w. Deadlines are w's affair.
@@ -51,6 +52,18 @@ func (w *Writer) Replace(to io.Writer) error {
 
 // Err is the first error of writing or of a hook.
 func (w *Writer) Err() error { return w.err }
+
+// Reset forgets the error and drops what was not sent, so that a last response
+// can be written. false means that none can: what was sent ends inside a
+// response.
+func (w *Writer) Reset() bool {
+	if w.literal != 0 || w.midLine {
+		return false
+	}
+	w.err, w.lists = nil, false
+	w.release()
+	return true
+}
 
 // InLiteral says that a streamed literal is not complete: no response can be
 // written, the connection can only be closed.
@@ -85,8 +98,8 @@ func (w *Writer) release() {
 			*w.pooled = w.buf[:0]
 		}
 		buffers.Put(w.pooled)
-		w.pooled, w.buf = nil, nil
 	}
+	w.pooled, w.buf = nil, nil
 }
 
 // send passes the hook and writes the buffer out.
@@ -103,6 +116,9 @@ func (w *Writer) send() {
 func (w *Writer) out(b []byte) {
 	n, err := w.w.Write(b)
 	w.flushed += int64(n)
+	if n > 0 {
+		w.midLine = b[n-1] != '\n'
+	}
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
 	}

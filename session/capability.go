@@ -1,0 +1,93 @@
+package session
+
+import (
+	"context"
+	"strconv"
+	"strings"
+)
+
+// A capability is one word of the list that CAPABILITY gives, while the session
+// is in one of its states.
+type capability struct {
+	name   string
+	states state
+	when   func(*Session) bool // nil: always
+	value  func(*Session) string
+}
+
+// capabilityList is everything that is offered, in the order of the answer.
+var capabilityList = []capability{
+	{name: "IMAP4rev1", states: anyState},
+	{name: "IMAP4rev2", states: anyState},
+	{name: "LITERAL+", states: anyState, when: func(s *Session) bool { return !s.opt.LiteralMinus }}, // RFC 7888
+	{name: "LITERAL-", states: anyState, when: func(s *Session) bool { return s.opt.LiteralMinus }},
+	{name: "SASL-IR", states: anyState}, // RFC 4959
+	{name: "ID", states: anyState},      // RFC 2971
+	{name: "ENABLE", states: anyState},  // RFC 5161
+	{name: "IDLE", states: anyState},    // RFC 2177
+	{name: "STARTTLS", states: notAuthenticated, when: func(s *Session) bool { return s.tls == nil && s.opt.tlsConfig() != nil }},
+	{name: "LOGINDISABLED", states: notAuthenticated, when: func(s *Session) bool { return !s.private() }},
+	{name: "AUTH=PLAIN", states: notAuthenticated, when: (*Session).private}, // RFC 4616
+	{name: "AUTH=LOGIN", states: notAuthenticated, when: (*Session).private},
+
+	// After login. Each family of commands adds its own.
+	{name: "UNSELECT", states: loggedIn},    // RFC 3691
+	{name: "UIDPLUS", states: loggedIn},     // RFC 4315
+	{name: "NAMESPACE", states: loggedIn},   // RFC 2342
+	{name: "MOVE", states: loggedIn},        // RFC 6851
+	{name: "CONDSTORE", states: loggedIn},   // RFC 7162
+	{name: "OBJECTID", states: loggedIn},    // RFC 8474
+	{name: "UTF8=ACCEPT", states: loggedIn}, // RFC 9755
+	{name: "APPENDLIMIT", states: loggedIn, value: func(s *Session) string { // RFC 7889
+		return strconv.FormatInt(s.opt.Limits.Append, 10)
+	}},
+}
+
+// offers says whether the capability name is in the list now.
+func (s *Session) offers(name string) bool {
+	for i := range capabilityList {
+		if capabilityList[i].name == name {
+			return s.offersThat(&capabilityList[i])
+		}
+	}
+	return false
+}
+
+func (s *Session) offersThat(c *capability) bool {
+	return c.states&s.state != 0 && (c.when == nil || c.when(s)) && !s.opt.disabled(strings.ToUpper(c.name))
+}
+
+// capabilities is the list for the present state, for the response and for the
+// code.
+func (s *Session) capabilities() string {
+	var b strings.Builder
+	for i := range capabilityList {
+		c := &capabilityList[i]
+		if !s.offersThat(c) {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(c.name)
+		if c.value != nil {
+			b.WriteByte('=')
+			b.WriteString(c.value(s))
+		}
+	}
+	return b.String()
+}
+
+// private says whether a password may be sent here.
+func (s *Session) private() bool {
+	return s.tls != nil || s.opt.Plaintext != nil && s.opt.Plaintext(s.raw.RemoteAddr())
+}
+
+// runCapability is CAPABILITY (RFC 9051 §6.1.1).
+func runCapability(_ context.Context, s *Session) error {
+	s.w.Untagged()
+	s.w.Raw("CAPABILITY ")
+	s.w.Raw(s.capabilities())
+	s.w.CRLF()
+	return nil
+}

@@ -1,0 +1,92 @@
+package session
+
+import (
+	"context"
+
+	"roost/mailbox"
+	"roost/wire"
+)
+
+// A state is one of RFC 9051 §3; a set of them says where a command is allowed.
+type state uint8
+
+const (
+	notAuthenticated state = 1 << iota
+	authenticated
+	selected
+
+	anyState     = notAuthenticated | authenticated | selected
+	loggedIn     = authenticated | selected
+	syncNothing  = mailbox.SyncNothing
+	noExpunge    = mailbox.SyncNoExpunge
+	everything   = mailbox.SyncEverything
+	ownsExpunges = true
+)
+
+// A command is one row of the table.
+type command struct {
+	states state
+	// sync is what the end of the command may report of the selected mailbox.
+	// EXPUNGE is held back also while more commands wait to be read, unless
+	// own: the command itself expunges, and its client expects to be told.
+	sync mailbox.Policy
+	own  bool
+	// secret keeps the arguments out of every log.
+	secret bool
+	// parse reads the arguments. It sees bytes and no session state. Its errors
+	// are those of the Scanner, whose End it must have called, unless the
+	// runner goes on reading (APPEND): then that calls it.
+	parse func(sc *wire.Scanner) (runner, error)
+}
+
+// A runner is a command with its arguments, ready to run in the session.
+type runner interface {
+	// run does the command and writes its untagged responses to s.w. nil is
+	// answered with OK, with the code and text of s.ok if that was called; an
+	// error as errors.go says. It must not flush, nor write the tagged line.
+	run(ctx context.Context, s *Session) error
+}
+
+// A policied runner knows from its arguments that less may be reported than its
+// row says: UID SEARCH with message numbers (RFC 7162 §3.2.10.2).
+type policied interface {
+	policy() mailbox.Policy
+}
+
+// A runFunc is a runner without arguments.
+type runFunc func(ctx context.Context, s *Session) error
+
+func (f runFunc) run(ctx context.Context, s *Session) error { return f(ctx, s) }
+
+// noArgs is the parse of a command without arguments.
+func noArgs(run runFunc) func(*wire.Scanner) (runner, error) {
+	return func(sc *wire.Scanner) (runner, error) { return run, sc.End() }
+}
+
+// commands lists every command with the rules that RFC 9051 §5.5 and §7.5.1 put
+// on it. Policy is data: no runner decides about EXPUNGE itself.
+var commands = map[string]command{
+	// RFC 9051 §6.1, any state
+	"CAPABILITY": {states: anyState, sync: everything, parse: noArgs(runCapability)},
+	"NOOP":       {states: anyState, sync: everything, parse: noArgs(runNoop)},
+	"LOGOUT":     {states: anyState, sync: syncNothing, parse: noArgs(runLogout)},
+	"ID":         {states: anyState, sync: everything, parse: parseID}, // RFC 2971
+
+	// RFC 9051 §6.2, not authenticated
+	"STARTTLS":     {states: notAuthenticated, parse: noArgs(runStartTLS)},
+	"AUTHENTICATE": {states: notAuthenticated, secret: true, parse: parseAuthenticate},
+	"LOGIN":        {states: notAuthenticated, secret: true, parse: parseLogin},
+
+	// RFC 9051 §6.3, authenticated
+	"ENABLE":  {states: loggedIn, sync: everything, parse: parseEnable},
+	"SELECT":  {states: loggedIn, sync: syncNothing, parse: parseSelect},
+	"EXAMINE": {states: loggedIn, sync: syncNothing, parse: parseExamine},
+	"IDLE":    {states: loggedIn, sync: everything, parse: noArgs(runIdle)},
+
+	// RFC 9051 §6.4, selected
+	"CHECK":       {states: selected, sync: everything, parse: noArgs(runCheck)}, // RFC 3501 §6.4.1
+	"CLOSE":       {states: selected, sync: syncNothing, parse: noArgs(runClose)},
+	"UNSELECT":    {states: selected, sync: syncNothing, parse: noArgs(runUnselect)},
+	"EXPUNGE":     {states: selected, sync: everything, own: ownsExpunges, parse: noArgs(runExpunge)},
+	"UID EXPUNGE": {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDExpunge},
+}

@@ -1,0 +1,158 @@
+package session
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// errInterrupted is given by a read that Session.interrupt ended: the server
+// stops, or IDLE wants its reader back.
+var errInterrupted = errors.New("session: interrupted")
+
+// errSlow is given by a read inside a command that comes too slowly.
+var errSlow = errors.New("session: client too slow")
+
+// errNotIMAP is given by the first read if it brings the start of a TLS
+// handshake on a port without TLS.
+var errNotIMAP = errors.New("session: client does not speak IMAP")
+
+// A transport puts deadlines on the reads and writes of a connection.
+type transport struct {
+	limits *Limits
+
+	// mu guards all below: another goroutine may interrupt a read.
+	mu          sync.Mutex
+	conn        net.Conn
+	waiting     bool // the read that goes on is between two commands
+	patient     bool // IDLE: no deadline
+	interrupted bool // such reads fail from now on
+
+	heard    bool          // something came
+	loginEnd time.Time     // until when the client must have logged in; zero: it has
+	spent    time.Duration // reading the current command
+	octets   int64         // of it
+	now      func() time.Time
+	in, out  func(n int)
+}
+
+// Write gives the client at most 64 KiB at a time, each with its deadline.
+func (t *transport) Write(p []byte) (int, error) {
+	total := 0
+	for len(p) > 0 {
+		chunk := p[:min(len(p), 64<<10)]
+		if err := t.conn.SetWriteDeadline(t.now().Add(t.limits.WriteStall)); err != nil {
+			return total, err
+		}
+		n, err := t.conn.Write(chunk)
+		t.out(n)
+		total += n
+		if err != nil {
+			return total, err
+		}
+		p = p[n:]
+	}
+	return total, nil
+}
+
+// Read reads under the deadline of the moment: between two commands, before
+// login, or inside a command.
+func (t *transport) Read(p []byte) (int, error) {
+	start := t.now()
+	deadline := time.Time{}
+	t.mu.Lock()
+	waiting := t.waiting
+	idle := waiting || t.patient
+	switch {
+	case !t.loginEnd.IsZero():
+		deadline = start.Add(t.limits.LoginRead)
+		if deadline.After(t.loginEnd) {
+			deadline = t.loginEnd
+		}
+	case idle && t.patient:
+	case waiting:
+		deadline = start.Add(t.limits.Idle)
+	default:
+		deadline = start.Add(t.limits.LiteralStall)
+	}
+	err := t.conn.SetReadDeadline(deadline)
+	if idle && t.interrupted {
+		err = errInterrupted
+	}
+	t.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	n, err := t.conn.Read(p)
+	t.in(n)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n > 0 {
+		t.waiting = false
+		if !t.heard && p[0] == 0x16 {
+			return 0, errNotIMAP
+		}
+		t.heard = true
+	}
+	if err != nil && idle && t.interrupted && errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, errInterrupted
+	}
+	if !idle {
+		t.spent += t.now().Sub(start)
+		t.octets += int64(n)
+		if t.spent > t.limits.LiteralRateAfter && t.octets < t.limits.LiteralRate*int64(t.spent/time.Second) {
+			return n, errSlow
+		}
+	}
+	return n, err
+}
+
+// begin starts the accounts of a command. With waiting the next read is between
+// two commands; with patient it has no deadline: IDLE.
+func (t *transport) begin(waiting, patient bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.waiting, t.patient = waiting, patient
+	t.spent, t.octets = 0, 0
+}
+
+// stopped says that interrupt was called.
+func (t *transport) stopped() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.interrupted
+}
+
+// interrupt makes the read between two commands fail with errInterrupted, the
+// one that goes on or the next.
+func (t *transport) interrupt() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.interrupted = true
+	if t.waiting || t.patient {
+		t.conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// uninterrupt takes interrupt back.
+func (t *transport) uninterrupt() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.interrupted = false
+}
+
+// loggedIn ends the time limit for the login.
+func (t *transport) loggedIn() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.loginEnd = time.Time{}
+}
+
+// replace puts a layer over the connection.
+func (t *transport) replace(conn net.Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.conn = conn
+}

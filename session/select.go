@@ -1,0 +1,204 @@
+package session
+
+import (
+	"context"
+
+	"github.com/emersion/go-imap/v2"
+
+	"roost/mailbox"
+	"roost/wire"
+)
+
+// selectCmd is SELECT or EXAMINE (RFC 9051 §6.3.2, §6.3.3).
+type selectCmd struct {
+	name      string
+	readOnly  bool
+	condstore bool     // RFC 7162 §3.1.8
+	qresync   *qresync // RFC 7162 §3.2.5
+}
+
+// qresync is what a client remembers of a mailbox.
+type qresync struct {
+	uidValidity uint32
+	modSeq      mailbox.ModSeq
+	known       imap.UIDSet // nil: all
+	// Numbers and UIDs that were true together, for clients that know many
+	// UIDs that are gone; they only make the answer shorter.
+	seqs, uids imap.UIDSet
+}
+
+func parseSelect(sc *wire.Scanner) (runner, error)  { return scanSelect(sc, false) }
+func parseExamine(sc *wire.Scanner) (runner, error) { return scanSelect(sc, true) }
+
+// scanSelect reads
+//
+//	select        = ("SELECT" / "EXAMINE") SP mailbox [select-params]
+//	select-params = SP "(" select-param *(SP select-param) ")"
+//	select-param  = "CONDSTORE" / "QRESYNC" SP "(" ... ")"
+func scanSelect(sc *wire.Scanner, readOnly bool) (runner, error) {
+	c := selectCmd{readOnly: readOnly}
+	sc.SP()
+	c.name = sc.Mailbox()
+	if !sc.AtEnd() {
+		sc.SP()
+		if n := sc.List(func() {
+			switch sc.Word() {
+			case "CONDSTORE":
+				c.condstore = true
+			case "QRESYNC":
+				if c.qresync != nil {
+					sc.Fail("QRESYNC given twice")
+				}
+				c.qresync = scanQResync(sc)
+			default:
+				sc.Fail("unknown parameter")
+			}
+		}); n == 0 {
+			sc.Fail("missing parameter")
+		}
+	}
+	return &c, sc.End()
+}
+
+// scanQResync reads
+//
+//	SP "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"
+func scanQResync(sc *wire.Scanner) *qresync {
+	var q qresync
+	sc.SP()
+	sc.Open()
+	q.uidValidity = sc.NZNumber()
+	sc.SP()
+	q.modSeq = mailbox.ModSeq(sc.Number64()) // COMPAT: 0 means that nothing is known
+	if sc.Take(' ') && sc.Peek() != '(' {
+		q.known = sc.KnownUIDs()
+		if sc.Take(' ') && sc.Peek() != '(' {
+			sc.Fail("expected a list")
+		}
+	}
+	if sc.Peek() == '(' {
+		sc.Open()
+		q.seqs = sc.KnownUIDs()
+		sc.SP()
+		q.uids = sc.KnownUIDs()
+		if !sc.Close() {
+			sc.Fail("missing parenthesis")
+		}
+	}
+	if !sc.Close() {
+		sc.Fail("missing parenthesis")
+	}
+	return &q
+}
+
+func (c *selectCmd) run(ctx context.Context, s *Session) error {
+	if c.qresync != nil && !s.enabled.qresync {
+		return bad("enable QRESYNC first") // RFC 7162 §3.2.5
+	}
+	if s.view != nil {
+		// Before anything of the new mailbox, also when that fails
+		// (RFC 9051 §6.3.2, RFC 7162 §3.2.11).
+		s.closeMailbox()
+		s.w.Status("", "OK", "CLOSED", "previous mailbox is now closed")
+	}
+	if c.condstore {
+		s.enabled.condstore = true
+	}
+	mb, err := s.account.Mailbox(ctx, c.name)
+	if err != nil {
+		return err
+	}
+	view, err := mb.Open(ctx, c.readOnly, &s.barrier)
+	if err != nil {
+		mb.Release()
+		return err
+	}
+	s.mailbox, s.view, s.state = mb, view, selected
+	s.describe()
+	if s.enabled.rev2 {
+		if err := s.writeSelectedList(ctx, c.name); err != nil {
+			return err
+		}
+	}
+	if view.ReadOnly() {
+		return s.ok("READ-ONLY", "")
+	}
+	return s.ok("READ-WRITE", "")
+}
+
+// describe writes what SELECT must tell of the mailbox (RFC 9051 §6.3.2, and
+// for IMAP4rev1 RFC 3501 §6.3.1).
+func (s *Session) describe() {
+	v := s.view
+	s.writeFlagsInUse()
+	s.w.UntaggedNumber(uint64(v.Len()), "EXISTS")
+	if !s.enabled.rev2 {
+		s.w.UntaggedNumber(uint64(v.Recent()), "RECENT")
+		if n := v.FirstUnseen(); n != 0 {
+			s.writeNumberCode("UNSEEN", uint64(n), "first unseen message")
+		}
+	}
+	s.writeNumberCode("UIDVALIDITY", uint64(s.mailbox.UIDValidity()), "UIDs valid")
+	s.writeNumberCode("UIDNEXT", uint64(v.UIDNext()), "predicted next UID")
+	s.writeNumberCode("HIGHESTMODSEQ", uint64(v.HighestModSeq()), "highest mod-sequence") // RFC 7162 §3.1.2.1
+	if s.offers("OBJECTID") {
+		s.w.Status("", "OK", "MAILBOXID ("+s.mailbox.ID()+")", "mailbox id") // RFC 8474 §4.2
+	}
+}
+
+func (s *Session) writeNumberCode(code string, n uint64, text string) {
+	s.w.Untagged()
+	s.w.Raw("OK [")
+	s.w.Raw(code)
+	s.w.SP()
+	s.w.Number(n)
+	s.w.Raw("] ")
+	s.w.Raw(text)
+	s.w.CRLF()
+}
+
+// writeSelectedList writes the LIST response that IMAP4rev2 wants.
+func (s *Session) writeSelectedList(ctx context.Context, name string) error {
+	all, err := s.account.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if l.Name == name {
+			s.writeSelected(l)
+			return nil
+		}
+	}
+	s.writeSelected(mailbox.Listed{Name: name})
+	return nil
+}
+
+func (s *Session) writeSelected(l mailbox.Listed) {
+	s.w.Untagged()
+	s.w.Raw("LIST ")
+	s.w.Open()
+	attr := func(a imap.MailboxAttr) {
+		s.w.Item()
+		s.w.Flag(imap.Flag(a))
+	}
+	switch {
+	case l.HasChildren:
+		attr(imap.MailboxAttrHasChildren)
+	case l.NoInferiors:
+		attr(imap.MailboxAttrNoInferiors)
+	default:
+		attr(imap.MailboxAttrHasNoChildren)
+	}
+	if l.Subscribed {
+		attr(imap.MailboxAttrSubscribed)
+	}
+	for _, use := range l.SpecialUse {
+		attr(use)
+	}
+	s.w.Close()
+	s.w.SP()
+	s.w.String(string(s.account.Separator()))
+	s.w.SP()
+	s.w.Mailbox(l.Name)
+	s.w.CRLF()
+}

@@ -1,0 +1,155 @@
+package session
+
+import (
+	"github.com/emersion/go-imap/v2"
+
+	"roost/mailbox"
+)
+
+// sync moves the View on and tells the client, in the order of
+// mailbox.Changes.
+func (s *Session) sync(policy mailbox.Policy) error {
+	ch, err := s.view.Sync(policy)
+	if err != nil {
+		return err
+	}
+	if ch.Keywords {
+		s.writeFlagsInUse()
+	}
+	for _, m := range ch.Flags {
+		s.writeFetchFlags(m)
+	}
+	s.writeExpunged(ch.Expunged)
+	if ch.Exists {
+		s.w.UntaggedNumber(uint64(s.view.Len()), "EXISTS")
+	}
+	if ch.Recent && !s.enabled.rev2 {
+		s.w.UntaggedNumber(uint64(s.view.Recent()), "RECENT") // RFC 3501 §7.3.2
+	}
+	return nil
+}
+
+// writeFlagsInUse writes FLAGS and PERMANENTFLAGS (RFC 9051 §7.3.5, §7.1).
+func (s *Session) writeFlagsInUse() {
+	s.w.Untagged()
+	s.w.Raw("FLAGS ")
+	s.w.Open()
+	s.writeKnownFlags()
+	s.w.Close()
+	s.w.CRLF()
+	s.w.Untagged()
+	s.w.Raw("OK [PERMANENTFLAGS ")
+	s.w.Open()
+	if !s.view.ReadOnly() {
+		s.writeKnownFlags()
+		if !s.view.KeywordsFull() {
+			s.w.Item()
+			s.w.Flag(imap.FlagWildcard)
+		}
+	}
+	s.w.Close()
+	s.w.Raw("] Flags permitted")
+	s.w.CRLF()
+}
+
+func (s *Session) writeKnownFlags() {
+	for _, f := range mailbox.FlagNames {
+		s.w.Item()
+		s.w.Flag(f)
+	}
+	for _, k := range s.view.Keywords() {
+		s.w.Item()
+		s.w.Atom(k)
+	}
+}
+
+// writeFetchFlags writes a FETCH response that tells the flags of m.
+func (s *Session) writeFetchFlags(m mailbox.Message) {
+	s.w.Untagged()
+	s.w.Number(uint64(m.Seq))
+	s.w.Raw(" FETCH (")
+	if s.enabled.rev2 || s.enabled.qresync || s.cmd.uid() {
+		s.w.Raw("UID ")
+		s.w.Number(uint64(m.UID))
+		s.w.SP()
+	}
+	s.writeFlags(m)
+	if s.enabled.condstore {
+		s.writeModSeq(m.ModSeq)
+	}
+	s.w.Raw(")")
+	s.w.CRLF()
+}
+
+// writeModSeq writes the item MODSEQ with a space before it.
+func (s *Session) writeModSeq(n mailbox.ModSeq) {
+	s.w.Raw(" MODSEQ (")
+	s.w.Number(uint64(n))
+	s.w.Raw(")")
+}
+
+// flagItems are the items FLAGS of messages without keywords but for the `)`,
+// by the bits of the flags and \Recent.
+var flagItems = func() (t [2 * (mailbox.AllFlags + 1)]string) {
+	for i := range t {
+		s, sep := "FLAGS (", ""
+		for bit, name := range mailbox.FlagNames {
+			if i&(1<<bit) != 0 {
+				s += sep + string(name)
+				sep = " "
+			}
+		}
+		if i > int(mailbox.AllFlags) {
+			s += sep + `\Recent`
+		}
+		t[i] = s
+	}
+	return t
+}()
+
+// writeFlags writes the item FLAGS of m. IMAP4rev2 has no \Recent.
+func (s *Session) writeFlags(m mailbox.Message) {
+	i := int(m.Flags & mailbox.AllFlags)
+	if m.Recent && !s.enabled.rev2 {
+		i += int(mailbox.AllFlags) + 1
+	}
+	s.w.Raw(flagItems[i])
+	if m.Keywords != 0 {
+		for _, k := range s.view.KeywordNames(m.Keywords) {
+			if i != 0 {
+				s.w.SP()
+			}
+			i = 1
+			s.w.Atom(k)
+		}
+	}
+	s.w.Raw(")")
+}
+
+// writeExpunged tells of expunged messages, given in descending order.
+func (s *Session) writeExpunged(gone []mailbox.Expunged) {
+	if len(gone) == 0 {
+		return
+	}
+	if !s.enabled.qresync {
+		for _, e := range gone {
+			s.w.UntaggedNumber(uint64(e.Seq), "EXPUNGE")
+		}
+		return
+	}
+	// RFC 7162 §3.2.10.2
+	s.w.Untagged()
+	s.w.Raw("VANISHED ")
+	for i := len(gone) - 1; i >= 0; {
+		first := gone[i].UID
+		last := first
+		for i--; i >= 0 && gone[i].UID == last+1; i-- {
+			last++
+		}
+		s.w.Range(uint32(first), uint32(last))
+		if i >= 0 {
+			s.w.Raw(",")
+		}
+	}
+	s.w.CRLF()
+}
