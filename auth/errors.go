@@ -1,0 +1,34 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrInvalid is returned when name and password do not match, whatever the
+	// reason; clients are told AUTHENTICATIONFAILED (RFC 5530 §3) and no more.
+	ErrInvalid = errors.New("auth: invalid credentials")
+
+	// ErrLocked is returned when the account exists and may not log in (locked
+	// password, nologin, address outside allow_nets). It is an ErrInvalid too: only
+	// the log may tell the difference.
+	ErrLocked = fmt.Errorf("%w: account is locked", ErrInvalid)
+
+	// ErrUnavailable is returned when the users file cannot be used; clients are
+	// told UNAVAILABLE (RFC 5530 §3) and do not ask for another password.
+	ErrUnavailable = errors.New("auth: users file unavailable")
+
+	// ErrMalformed is returned by Exchange.Next when a message breaks the rules of
+	// its mechanism. The exchange is over.
+	ErrMalformed = errors.New("auth: malformed message")
+
+	// ErrMechanism is returned by Start for a mechanism that is not offered.
+	ErrMechanism = errors.New("auth: unknown mechanism")
+
+	// ErrExists is returned by AddUser when the name is taken.
+	ErrExists = errors.New("auth: user exists")
+
+	// ErrNoUser is returned by SetPassword and RemoveUser for an unknown name.
+	ErrNoUser = errors.New("auth: no such user")
+)
