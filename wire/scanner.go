@@ -64,7 +64,9 @@ func (sc *Scanner) Begin() error {
 	sc.name = upper(sc.Atom())
 	if sc.name == "UID" && sc.err == nil {
 		sc.SP()
-		sc.name = "UID " + upper(sc.Atom())
+		if name := upper(sc.Atom()); sc.err == nil {
+			sc.name = "UID " + name
+		}
 	}
 	return sc.err
 }
