@@ -13,7 +13,8 @@ type Body struct {
 	off, end int64        // stored
 	size     int64        // served
 	filter   *fieldFilter // of a header block too large for memory
-	nul      bool         // NULs are served as they are
+	decoder  func() decoder
+	nul      bool // NULs are served as they are
 }
 
 // Size is the number of octets that WriteTo writes.
@@ -39,6 +40,7 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) {
 type Position struct {
 	off, end int64 // of the Body that it is of
 	at       cursor
+	dec      *decoding // if that Body is decoded
 }
 
 // cursor is a place in a Body. With lastCR, a LF at stored is not bare: the CR
@@ -59,11 +61,14 @@ func (b *Body) WritePartial(w io.Writer, off, n int64, pos *Position) (int64, er
 	if b.filter != nil {
 		return b.copyFiltered(w, off, n)
 	}
+	if b.decoder != nil {
+		return b.copyDecoded(w, off, n, pos)
+	}
 	if b.size == b.end-b.off {
 		return b.copyStored(w, b.off+off, n)
 	}
 	cur := cursor{stored: b.off}
-	if pos != nil && pos.off == b.off && pos.end == b.end && pos.at.served <= off && pos.at.stored >= b.off {
+	if pos != nil && pos.dec == nil && pos.off == b.off && pos.end == b.end && pos.at.served <= off && pos.at.stored >= b.off {
 		cur = pos.at
 	}
 	buf := chunkPool.Get().(*[chunkSize]byte)
@@ -81,7 +86,7 @@ func (b *Body) WritePartial(w io.Writer, off, n int64, pos *Position) (int64, er
 		return written, fmt.Errorf("message: write body: more line ends than counted: %w", ErrChanged)
 	}
 	if pos != nil {
-		*pos = Position{b.off, b.end, cur}
+		*pos = Position{off: b.off, end: b.end, at: cur}
 	}
 	return written, nil
 }

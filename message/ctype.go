@@ -166,7 +166,7 @@ func collect(raw []rawParam, name string) []rawParam {
 }
 
 // decoded joins pieces. If one is extended the value is UTF-8 and the name gets
-// a "*" (RFC 9051 §7.5.2). A single value in an unknown charset stays as it is.
+// a "*" (RFC 9051 §7.5.2); of an unknown charset it has the octets.
 func (p *parser) decoded(name string, pieces []rawParam) Param {
 	ext := false
 	for _, r := range pieces {

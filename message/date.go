@@ -59,13 +59,13 @@ func dateTokens(b []byte) []string {
 	toks := make([]string, 0, 8)
 	for i := skipCFWS(b, 0); i < len(b) && len(toks) < 8; i = skipCFWS(b, i) {
 		j := i
-		for j < len(b) && !isLWSP(b[j]) && b[j] != ',' && b[j] != '(' && (b[j] != '-' || j == i) {
+		for j < len(b) && !isLWSP(b[j]) && b[j] != ',' && b[j] != '(' && (b[j] != '-' && b[j] != '+' || j == i) {
 			j++
 		}
 		if j > i {
 			toks = append(toks, string(b[i:j]))
 		}
-		if j < len(b) && (b[j] == ',' || b[j] == '-' && len(toks) < 3) {
+		if j < len(b) && (b[j] == ',' || b[j] == '-' && len(toks) < 4) {
 			j++
 		}
 		i = j

@@ -143,7 +143,9 @@ func (h *headerFields) first(f field) []byte {
 // fill gives f.part what its header fields say.
 func (p *parser) fill(f *frame, digest bool) {
 	part, h := f.part, &p.fields
-	part.Encoding = p.keep(parseEncoding(h.first(fEncoding)))
+	if part.Encoding = p.keep(parseEncoding(h.first(fEncoding))); part.Encoding == "" {
+		part.Encoding = "UNKNOWN"
+	}
 	p.contentType(part, h.first(fType), digest)
 	if v := h.first(fDisposition); v != nil {
 		part.Disposition, part.DispParams = p.disposition(v)
