@@ -31,11 +31,14 @@ func (e LineError) Unwrap() error { return e.Err }
 
 // users is one reading of the users file. It never changes.
 type users struct {
-	byName  map[string]*account
-	order   []*account
-	decoy   digest   // of the cost that most have
-	mechs   []string // SCRAM mechanisms that every user can use
-	skipped []LineError
+	byName map[string]*account
+	order  []*account
+	decoy  digest   // of the cost that most have
+	mechs  []string // SCRAM mechanisms that every user can use
+	// scramIters has the iterations per SCRAM mechanism that decoys and passwords
+	// in clear get: what most stored ones have.
+	scramIters map[string]int
+	skipped    []LineError
 }
 
 // parseUsers reads a users file. Blank lines and those that start with "#" are
@@ -61,6 +64,7 @@ func parseUsers(data []byte) *users {
 		u.order = append(u.order, a)
 	}
 	u.chooseDecoy()
+	u.chooseIterations()
 	u.mechs = u.scramMechanisms()
 	return u
 }
@@ -93,6 +97,20 @@ func (u *users) chooseDecoy() {
 	}
 	if u.decoy == nil {
 		u.decoy = defaultDecoy()
+	}
+}
+
+func (u *users) chooseIterations() {
+	u.scramIters = map[string]int{"SCRAM-SHA-1": scramIterations, "SCRAM-SHA-256": scramIterations}
+	count, best := map[string]int{}, map[string]int{}
+	for _, a := range u.order {
+		d, ok := a.digest.(scramDigest)
+		if !ok {
+			continue
+		}
+		if count[d.cost()]++; count[d.cost()] > best[d.scheme] {
+			best[d.scheme], u.scramIters[d.scheme] = count[d.cost()], d.Iters
+		}
 	}
 }
 
@@ -179,10 +197,11 @@ func (f *file) load() (*users, error) {
 	}
 	u, st, err := readUsers(f.path)
 	if err != nil {
-		if f.err == nil || f.err.Error() != fmt.Errorf("%w: %w", ErrUnavailable, err).Error() {
+		before := f.err
+		f.users, f.err = nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		if before == nil || before.Error() != f.err.Error() { // not once a second
 			f.log.Error("users file cannot be used", "err", err)
 		}
-		f.users, f.err = nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		return nil, f.err
 	}
 	for i, s := range u.skipped {

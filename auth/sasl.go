@@ -20,6 +20,12 @@ type Exchange interface {
 	// over and Finish returns ErrInvalid.
 	Next(response []byte) (challenge []byte, done bool, err error)
 
+	// Additional is what the server has to say with a successful outcome (RFC 4422
+	// §3.6), nil if nothing. IMAP has no room for it in the tagged OK: after a Finish
+	// without error the caller sends it like a challenge, and the client answers with
+	// an empty message, before the OK.
+	Additional() []byte
+
 	// outcome is what the client has proved or claims.
 	outcome() outcome
 }
@@ -115,6 +121,9 @@ func (e *plainExchange) Next(response []byte) ([]byte, bool, error) {
 	return nil, true, nil
 }
 
+// Additional is nil: PLAIN has nothing to say.
+func (e *plainExchange) Additional() []byte { return nil }
+
 func (e *plainExchange) outcome() outcome { return e.out }
 
 // loginExchange is the obsolete LOGIN mechanism, which Outlook still uses: the
@@ -155,5 +164,8 @@ func (e *loginExchange) Next(response []byte) ([]byte, bool, error) {
 	e.out = outcome{user: string(e.user), password: string(response), ok: true}
 	return nil, true, nil
 }
+
+// Additional is nil: LOGIN has nothing to say.
+func (e *loginExchange) Additional() []byte { return nil }
 
 func (e *loginExchange) outcome() outcome { return e.out }

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"crypto/sha1" // for hashes made by others
 	"crypto/sha256"
 	"crypto/sha512"
@@ -144,9 +143,3 @@ func (d shaDigest) match(password []byte) bool {
 }
 
 func (d shaDigest) cost() string { return d.name }
-
-// plainOf returns the password of a digest that has it in clear.
-func plainOf(d digest) ([]byte, bool) {
-	p, ok := d.(plainDigest)
-	return bytes.Clone([]byte(p)), ok
-}

@@ -98,35 +98,47 @@ func macOf(h func() hash.Hash, key []byte, text string) []byte {
 
 // credentialsFor returns what the exchange of scheme needs for the user name, and
 // his account. Whoever is unknown or has no fitting password gets keys that nobody
-// has the password for, with a salt that stays the same.
+// has the password for, with a salt that stays the same. The work is the same for
+// all: keys are derived once, needed or not.
 func (s *Service) credentialsFor(scheme, name string) (scram.StoredCredentials, *account, error) {
-	users, err := s.file.load()
+	u, err := s.file.load()
 	if err != nil {
 		return scram.StoredCredentials{}, nil, err
 	}
-	name, nameErr := NormalizeName(name)
 	var a *account
-	if nameErr == nil {
-		a = users.byName[name]
+	if normal, err := NormalizeName(name); err == nil {
+		name = normal
+		a = u.byName[name]
 	}
-	factors := scram.KeyFactors{Salt: string(macOf(sha256.New, s.secret, scheme+"\x00"+name)[:scramSaltSize]), Iters: scramIterations}
-	decoy := macOf(sha256.New, s.secret, "password\x00"+name) // its keys are derived too, so that the time is the same
-	if a != nil && !a.locked {
+	if a != nil && a.locked {
+		a = nil
+	}
+	factors := scram.KeyFactors{
+		Salt:  string(macOf(sha256.New, s.secret, scheme+"\x00"+name)[:scramSaltSize]),
+		Iters: u.scramIters[scheme],
+	}
+	password := macOf(sha256.New, s.secret, "password\x00"+name)
+	fits := false
+	if a != nil {
+		var plain plainDigest
+		if plain, fits = a.digest.(plainDigest); fits {
+			password = []byte(plain)
+		}
+	}
+	s.checks.Add(1)
+	c, err := scramCredentials(scheme, password, factors)
+	if err != nil {
+		return c, nil, err
+	}
+	if a != nil {
 		if d, ok := a.digest.(scramDigest); ok && d.scheme == scheme {
 			return d.StoredCredentials, a, nil
 		}
-		if plain, ok := plainOf(a.digest); ok {
-			c, err := s.derive(scheme, plain, factors)
-			return c, a, err
-		}
 	}
-	c, err := s.derive(scheme, decoy, factors)
-	return c, nil, err
-}
-
-func (s *Service) derive(scheme string, password []byte, f scram.KeyFactors) (scram.StoredCredentials, error) {
-	s.checks.Add(1)
-	return scramCredentials(scheme, password, f)
+	if !fits {
+		a = nil
+	}
+	return c, a, nil
 }
 
 type scramOutcome struct {
@@ -136,18 +148,23 @@ type scramOutcome struct {
 }
 
 // scramExchange is SCRAM-SHA-1 or SCRAM-SHA-256 (RFC 5802 §5, RFC 7677) without
-// channel binding. A wrong proof ends the exchange without a server-final message.
+// channel binding. Whether the proof was right shows only in Finish, so that a
+// client cannot learn it without the delays; a wrong one gets no server-final.
 type scramExchange struct {
-	s      *Service
-	scheme string
-	conv   *scram.ServerConversation
-	step   int
-	out    outcome
+	limits     SASLLimits
+	scheme     string
+	conv       *scram.ServerConversation
+	step       int
+	additional []byte // server-final
+	out        outcome
 }
 
 func (s *Service) newScram(scheme string) (Exchange, error) {
-	e := &scramExchange{s: s, scheme: scheme, out: outcome{scram: &scramOutcome{}}}
+	e := &scramExchange{limits: s.sasl, scheme: scheme, out: outcome{scram: &scramOutcome{}}}
 	server, err := scram.HashGeneratorFcn(scramHash(scheme)).NewServer(func(name string) (scram.StoredCredentials, error) {
+		if err := checkAuthid([]byte(name), e.limits.Authid); err != nil {
+			return scram.StoredCredentials{}, err
+		}
 		c, a, err := s.credentialsFor(scheme, name)
 		e.out.scram.account, e.out.scram.err = a, err
 		return c, err
@@ -162,68 +179,56 @@ func (s *Service) newScram(scheme string) (Exchange, error) {
 const (
 	scramFirst = iota // waiting for client-first
 	scramFinal        // waiting for client-final
-	scramAck          // waiting for the empty answer to server-final
 	scramOver
 )
 
 func (e *scramExchange) Next(response []byte) ([]byte, bool, error) {
-	if response == nil && e.step == scramFirst {
+	step := e.step
+	if response == nil && step == scramFirst {
 		return []byte{}, false, nil
 	}
-	if len(response) > e.s.sasl.Message {
-		e.step = scramOver
+	e.step = scramOver
+	if len(response) > e.limits.Message {
 		return nil, false, malformed("%s message of %d bytes", e.scheme, len(response))
 	}
-	switch e.step {
+	switch step {
 	case scramFirst:
 		return e.first(string(response))
 	case scramFinal:
 		return e.final(string(response))
-	case scramAck:
-		e.step = scramOver
-		if len(response) > 0 {
-			return nil, false, malformed("%s: answer to the server's final message", e.scheme)
-		}
-		e.out.ok = true
-		return nil, true, nil
 	}
 	return nil, false, malformed("%s is over", e.scheme)
 }
 
 func (e *scramExchange) first(message string) ([]byte, bool, error) {
-	e.step = scramOver
 	challenge, err := e.conv.Step(message)
 	if e.out.scram.err != nil {
 		return nil, true, nil // Finish tells
 	}
-	e.out.user = e.conv.Username()
 	if err != nil {
 		return nil, false, malformed("%s: client's first message", e.scheme)
 	}
-	if err := checkAuthid([]byte(e.out.user), e.s.sasl.Authid); err != nil {
-		return nil, false, err
-	}
-	if authzid := e.conv.AuthzID(); authzid != "" && authzid != e.out.user {
+	user := e.conv.Username()
+	if authzid := e.conv.AuthzID(); authzid != "" && authzid != user {
 		return nil, false, malformed("authorization identity differs from user name")
 	}
+	e.out.user = user
 	e.step = scramFinal
 	return []byte(challenge), false, nil
 }
 
 func (e *scramExchange) final(message string) ([]byte, bool, error) {
-	e.step = scramOver
-	challenge, err := e.conv.Step(message)
-	if err != nil || !e.conv.Valid() {
-		e.out.ok = true // complete, and wrong: Finish counts it as a failure
-		return nil, true, nil
+	last, err := e.conv.Step(message)
+	if err == nil && e.conv.Valid() && e.out.scram.account != nil {
+		e.out.scram.valid = true
+		e.additional = []byte(last)
 	}
-	if e.out.scram.account == nil {
-		e.out.ok = true
-		return nil, true, nil
-	}
-	e.out.scram.valid = true
-	e.step = scramAck
-	return []byte(challenge), false, nil
+	e.out.ok = true
+	return nil, true, nil
 }
+
+// Additional is the server-final message, with which the server proves that it
+// knows the password too.
+func (e *scramExchange) Additional() []byte { return e.additional }
 
 func (e *scramExchange) outcome() outcome { return e.out }

@@ -124,9 +124,9 @@ func asciiUpper(s string) string {
 	}, s)
 }
 
-// Finish returns the outcome of an exchange. An exchange that is not complete, or
-// that failed, is ErrInvalid and counts as a failure if the client had named a
-// user. See Login.
+// Finish returns the outcome of an exchange, whatever it came to; what Login says
+// goes for it too. An exchange that is not complete is ErrInvalid. If there is no
+// error, send Exchange.Additional before the tagged OK.
 func (s *Service) Finish(ctx context.Context, e Exchange, remote netip.Addr) (User, error) {
 	out := e.outcome()
 	switch {
