@@ -27,8 +27,6 @@ var capabilityList = []capability{
 	{name: "IDLE", states: anyState},    // RFC 2177
 	{name: "STARTTLS", states: notAuthenticated, when: func(s *Session) bool { return s.tls == nil && s.opt.tlsConfig() != nil }},
 	{name: "LOGINDISABLED", states: notAuthenticated, when: func(s *Session) bool { return !s.private() }},
-	{name: "AUTH=PLAIN", states: notAuthenticated, when: (*Session).private}, // RFC 4616
-	{name: "AUTH=LOGIN", states: notAuthenticated, when: (*Session).private},
 
 	// After login. Each family of commands adds its own.
 	{name: "UNSELECT", states: loggedIn},    // RFC 3691
@@ -73,6 +71,13 @@ func (s *Session) capabilities() string {
 		if c.value != nil {
 			b.WriteByte('=')
 			b.WriteString(c.value(s))
+		}
+	}
+	if s.state == notAuthenticated {
+		for _, m := range s.opt.Auth.Mechanisms(s.private()) {
+			if !s.opt.disabled("AUTH=" + m) {
+				b.WriteString(" AUTH=" + m)
+			}
 		}
 	}
 	return b.String()

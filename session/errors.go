@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 
+	"roost/auth"
 	"roost/mailbox"
 	"roost/wire"
 )
@@ -37,7 +38,7 @@ func tryCreate(err error) error {
 	return err
 }
 
-// statuses maps the errors of package mailbox.
+// statuses maps the errors of the packages below.
 var statuses = []struct {
 	err error
 	response
@@ -57,6 +58,8 @@ var statuses = []struct {
 	{mailbox.ErrExpunged, response{"NO", "EXPUNGEISSUED", "some of the messages no longer exist"}},
 	{mailbox.ErrGone, response{"BYE", "UNAVAILABLE", "the mailbox has changed, please connect again"}},
 	{mailbox.ErrUseAttr, response{"NO", "USEATTR", "special use not allowed here"}},
+	{auth.ErrInvalid, response{"NO", "AUTHENTICATIONFAILED", "wrong user name or password"}},
+	{auth.ErrUnavailable, response{"NO", "UNAVAILABLE", "cannot check passwords now, try again later"}},
 	{mailbox.ErrBadSet, response{"BAD", "", "message number out of range"}},
 }
 

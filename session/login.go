@@ -5,19 +5,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"net"
+	"net/netip"
 
+	"roost/auth"
 	"roost/wire"
 )
-
-// User is who logged in.
-type User struct{ Name, Home string }
-
-// An Authenticator checks passwords.
-type Authenticator interface {
-	Login(ctx context.Context, remote net.Addr, name, password string) (User, error)
-}
-
-var errAuthFailed = errors.New("session: authentication failed")
 
 // loginCmd is LOGIN (RFC 9051 §6.2.3).
 type loginCmd struct{ user, password string }
@@ -38,30 +30,28 @@ func (c *loginCmd) run(ctx context.Context, s *Session) error {
 	if !s.private() {
 		return no("PRIVACYREQUIRED", "use TLS to log in")
 	}
-	return s.logIn(ctx, c.user, c.password)
+	u, err := s.opt.Auth.Login(ctx, c.user, c.password, s.remoteAddr())
+	return s.enter(ctx, u, err)
 }
 
 // authenticateCmd is AUTHENTICATE (RFC 9051 §6.2.2).
 type authenticateCmd struct {
 	mechanism string
-	initial   []byte
-	hasInit   bool // RFC 4959
+	initial   []byte // RFC 4959 §3; nil: none
 }
 
 // parseAuthenticate reads
 //
-//	"AUTHENTICATE" SP auth-type [SP initial-resp]
-//	initial-resp = (base64 / "=")
+//	"AUTHENTICATE" SP auth-type [SP (base64 / "=")]
 func parseAuthenticate(sc *wire.Scanner) (runner, error) {
 	var c authenticateCmd
 	sc.SP()
 	c.mechanism = sc.Word()
 	if sc.Take(' ') {
-		c.hasInit = true
 		text := sc.Atom()
-		if text != "=" && sc.Err() == nil {
+		if sc.Err() == nil {
 			var err error
-			if c.initial, err = base64.StdEncoding.Strict().DecodeString(text); err != nil {
+			if c.initial, err = decodeInitial(text); err != nil {
 				sc.Fail("invalid base64")
 			}
 		}
@@ -69,30 +59,101 @@ func parseAuthenticate(sc *wire.Scanner) (runner, error) {
 	return &c, sc.End()
 }
 
-func (c *authenticateCmd) run(ctx context.Context, s *Session) error {
-	return no("CANNOT", "mechanism not supported")
-}
-
-// logIn checks a password and enters the authenticated state.
-func (s *Session) logIn(ctx context.Context, name, password string) error {
-	u, err := s.opt.Auth.Login(ctx, s.raw.RemoteAddr(), name, password)
-	if err != nil {
-		return s.loginFailed(err)
+// decodeInitial decodes an initial response; `=` is an empty one.
+func decodeInitial(text string) ([]byte, error) {
+	if text == "=" {
+		return []byte{}, nil
 	}
-	return s.enter(ctx, u)
+	return base64.StdEncoding.Strict().DecodeString(text)
 }
 
-func (s *Session) loginFailed(err error) error {
+func (c *authenticateCmd) run(ctx context.Context, s *Session) error {
+	if !s.private() && plain(c.mechanism) {
+		return no("PRIVACYREQUIRED", "use TLS to log in")
+	}
+	if s.opt.disabled("AUTH=" + c.mechanism) {
+		return no("", "mechanism not offered")
+	}
+	exchange, err := s.opt.Auth.Start(c.mechanism)
+	if err != nil {
+		return no("", "mechanism not offered")
+	}
+	response, total := c.initial, 0
+	for {
+		if total += len(response); len(response) > s.opt.Limits.SASLMessage || total > s.opt.Limits.SASLTotal {
+			return bad("authentication message too long")
+		}
+		challenge, done, err := exchange.Next(response)
+		if err != nil {
+			break // Finish counts it
+		}
+		if done {
+			break
+		}
+		if response, err = s.ask(challenge); err != nil {
+			return err
+		}
+	}
+	u, err := s.opt.Auth.Finish(ctx, exchange, s.remoteAddr())
+	return s.enter(ctx, u, err)
+}
+
+// plain says whether a mechanism sends the password itself.
+func plain(mechanism string) bool { return mechanism == "PLAIN" || mechanism == "LOGIN" }
+
+// ask sends a challenge and reads the response to it; `*` cancels.
+//
+//	authenticate-line = base64 CRLF / "*" CRLF
+func (s *Session) ask(challenge []byte) ([]byte, error) {
+	// Not Writer.Continue, whose text is never empty: clients decode this.
+	s.w.Raw("+ ")
+	s.w.Raw(base64.StdEncoding.EncodeToString(challenge))
+	s.w.CRLF()
+	limit := base64.StdEncoding.EncodedLen(s.opt.Limits.SASLMessage)
+	line, over, err := s.in.Line(nil, limit, int64(limit)+s.opt.Limits.PreAuth.Discard)
+	switch {
+	case err != nil:
+		return nil, err
+	case over:
+		return nil, bad("authentication message too long")
+	case string(line) == "*":
+		return nil, bad("authentication cancelled")
+	}
+	response := make([]byte, base64.StdEncoding.DecodedLen(len(line)))
+	n, err := base64.StdEncoding.Strict().Decode(response, line)
+	if err != nil {
+		return nil, bad("invalid base64")
+	}
+	return response[:n], nil
+}
+
+// enter makes u the user of the session, unless err says why not.
+func (s *Session) enter(ctx context.Context, u auth.User, err error) error {
+	if err == nil {
+		err = s.admit(ctx, u)
+	}
+	if err == nil {
+		s.srv.Counters.Logins.Add(1)
+		s.log.Info("logged in", "user", u.Name, "remote", s.remote(), "tls", s.tls != nil)
+		return s.ok("CAPABILITY "+s.capabilities(), "logged in")
+	}
 	s.srv.Counters.FailedLogins.Add(1)
-	s.bad.logins++
-	if s.bad.logins >= s.opt.Limits.AuthFailures {
-		return bye("AUTHENTICATIONFAILED", "too many failed logins")
+	s.log.Info("login failed", "remote", s.remote(), "tls", s.tls != nil, "error", err)
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	if !errors.Is(err, auth.ErrInvalid) {
+		return err
+	}
+	if s.bad.logins++; s.bad.logins >= s.opt.Limits.AuthFailures {
+		s.w.Status(s.cmd.tag, "NO", "AUTHENTICATIONFAILED", "wrong user name or password")
+		return bye("", "too many failed logins")
 	}
 	return err
 }
 
-// enter opens the account of u.
-func (s *Session) enter(ctx context.Context, u User) error {
+// admit opens the account of u and enters the authenticated state.
+func (s *Session) admit(ctx context.Context, u auth.User) error {
 	if s.opt.Login != nil {
 		if err := s.opt.Login(s.raw, u.Name); err != nil {
 			return no("LIMIT", err.Error())
@@ -108,11 +169,16 @@ func (s *Session) enter(ctx context.Context, u User) error {
 	}
 	s.account, s.user, s.state = account, u, authenticated
 	s.t.loggedIn()
-	minus := s.sc.Limits.LiteralMinus
 	s.sc.Limits = s.opt.Limits.Auth
-	s.sc.Limits.LiteralMinus = minus
+	s.sc.Limits.LiteralMinus = s.opt.LiteralMinus
 	s.sc.Separator = account.Separator()
-	s.srv.Counters.Logins.Add(1)
-	s.log.Info("logged in", "user", u.Name, "remote", s.remote(), "tls", s.tls != nil)
-	return s.ok("CAPABILITY "+s.capabilities(), "logged in")
+	return nil
+}
+
+// remoteAddr is the address of the client, invalid if it has none.
+func (s *Session) remoteAddr() netip.Addr {
+	if tcp, ok := s.raw.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
 }

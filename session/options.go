@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"roost/auth"
 	"roost/mailbox"
 	"roost/wire"
 )
@@ -14,10 +15,10 @@ import (
 // Options are what the sessions of a Server need. They are not changed after
 // they were given to it.
 type Options struct {
-	Auth  Authenticator
+	Auth  *auth.Service
 	Store *mailbox.Store
 	// Mail says where the mail of a user is.
-	Mail func(User) (mailbox.User, error)
+	Mail func(auth.User) (mailbox.User, error)
 	// TLS gives the configuration for STARTTLS and for TLS from the first byte;
 	// nil, or nil given: no TLS.
 	TLS func() *tls.Config

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"roost/auth"
 	"roost/mailbox"
 	"roost/wire"
 )
@@ -29,7 +30,7 @@ type Session struct {
 	w   *wire.Writer
 
 	state   state
-	user    User
+	user    auth.User
 	account *mailbox.Account // from login on
 	// barrier collects what the output depends on; the Writer waits for it.
 	barrier mailbox.Barrier
@@ -212,10 +213,12 @@ func (s *Session) one(ctx context.Context) error {
 // lookUp finds the row of the command and checks its state.
 func (s *Session) lookUp() (command, error) {
 	cmd, ok := commands[s.cmd.name]
-	switch {
-	case !ok:
+	if !ok {
 		s.cmd.name = unknownCommand
 		return cmd, bad("unknown command")
+	}
+	s.bad.good = true
+	switch {
 	case cmd.states&s.state != 0:
 		return cmd, nil
 	case s.state == notAuthenticated:

@@ -196,11 +196,11 @@ func (in *Input) Line(dst []byte, max int, bound int64) (line []byte, over bool,
 			head := base + min(max/2, maxTag+2)
 			dst = append(dst[:head], dst[len(dst)-(base+max-head):]...)
 		}
-		if i >= 0 {
-			return dst, over, nil
-		}
 		if total > bound {
 			return dst, true, &SyntaxError{Text: "line too long", Code: "TOOBIG", Fatal: true}
+		}
+		if i >= 0 {
+			return dst, over, nil
 		}
 		if err := in.fill(); err != nil {
 			if total > 0 {
