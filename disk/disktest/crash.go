@@ -1,6 +1,7 @@
 package disktest
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 )
@@ -63,38 +64,23 @@ func (m *Mem) restore(n *inode, rng *rand.Rand, how Survival, seen map[*inode]bo
 	}
 	n.nlink, n.dead = 2, false
 	clear(n.entries)
-	for _, name := range sortedNames(n.durable) {
-		e := n.durable[name]
-		if e.node == nil {
+	for _, name := range slices.Sorted(maps.Keys(n.durable)) { // the crash shall depend on rng only
+		sub := n.durable[name]
+		if sub == nil {
 			delete(n.durable, name)
 			continue
 		}
-		if e.node.mode.IsDir() {
-			if seen[e.node] { // a directory has one name
-				delete(n.durable, name)
-				continue
-			}
+		if !seen[sub] {
+			sub.nlink = 0
+			m.restore(sub, rng, how, seen)
+		}
+		n.entries[name] = sub
+		if sub.mode.IsDir() {
 			n.nlink++
-		}
-		n.entries[name] = e.node
-		if !seen[e.node] {
-			e.node.nlink = 0
-			m.restore(e.node, rng, how, seen)
-		}
-		if !e.node.mode.IsDir() {
-			e.node.nlink++
+		} else {
+			sub.nlink++
 		}
 	}
-}
-
-// sortedNames makes the crash depend on rng only.
-func sortedNames(entries map[string]durableEntry) []string {
-	names := make([]string, 0, len(entries))
-	for name := range entries {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 func (m *Mem) restoreFile(n *inode, rng *rand.Rand, how Survival) {

@@ -3,6 +3,7 @@ package disktest
 import (
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,20 +47,13 @@ type inode struct {
 
 	// Directories.
 	entries map[string]*inode
-	durable map[string]durableEntry
-	dead    bool // removed
+	durable map[string]*inode // as on the disk; nil: removed
+	dead    bool              // removed
 
 	// Files.
 	data   []byte
 	synced []byte   // contents at the last sync
 	writes []effect // since then
-}
-
-// A durableEntry is a name as it is on the disk; a nil node with a number is a
-// name whose removal is. The number orders changes of the same name.
-type durableEntry struct {
-	node *inode
-	seq  uint64
 }
 
 // A change is what one call did to entries, all or nothing.
@@ -96,7 +90,7 @@ func (m *Mem) newNode(mode fs.FileMode) *inode {
 	n := &inode{ino: m.lastIno, mode: mode, mtime: now, ctime: now, btime: now, durableTime: now}
 	if mode.IsDir() {
 		n.entries = make(map[string]*inode)
-		n.durable = make(map[string]durableEntry)
+		n.durable = make(map[string]*inode)
 	}
 	return n
 }
@@ -210,18 +204,38 @@ func (m *Mem) apply(edits ...edit) {
 	m.pending = append(m.pending, &change{seq: m.seq, edits: edits})
 }
 
-// settle makes the pending changes durable for which keep says yes.
+// settle makes the pending changes durable for which keep says yes, and those
+// before them of the same names: a name does not change out of order, and what
+// is moved is not moved to where nothing leads.
 func (m *Mem) settle(keep func(*change) bool) {
+	type key struct {
+		dir  *inode
+		name string
+	}
+	needed := make(map[key]bool)
+	parents := make(map[*inode]bool)
+	kept := make([]bool, len(m.pending))
+	for i, c := range slices.Backward(m.pending) {
+		kept[i] = keep(c) || slices.ContainsFunc(c.edits, func(e edit) bool {
+			return needed[key{e.dir, e.name}] || parents[e.node]
+		})
+		if kept[i] {
+			for _, e := range c.edits {
+				needed[key{e.dir, e.name}] = true
+				if e.node != nil && len(c.edits) > 1 {
+					parents[e.dir] = true
+				}
+			}
+		}
+	}
 	left := m.pending[:0]
-	for _, c := range m.pending {
-		if !keep(c) {
+	for i, c := range m.pending {
+		if !kept[i] {
 			left = append(left, c)
 			continue
 		}
 		for _, e := range c.edits {
-			if e.dir.durable[e.name].seq < c.seq {
-				e.dir.durable[e.name] = durableEntry{e.node, c.seq}
-			}
+			e.dir.durable[e.name] = e.node
 		}
 	}
 	clear(m.pending[len(left):])

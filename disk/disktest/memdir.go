@@ -201,12 +201,14 @@ func (d *memDir) rename(name string, to disk.Dir, newname string, replace bool) 
 		}
 		old := target.node.entries[newname]
 		switch {
-		case n.mode.IsDir() && d.m.below(target.node, n):
-			return syscall.EINVAL
-		case old == nil && target.node.dead:
-			return syscall.ENOENT
 		case old != nil && !replace:
 			return syscall.EEXIST
+		case n.mode.IsDir() && d.m.below(target.node, n):
+			return syscall.EINVAL
+		case old != nil && old.mode.IsDir() && old != n && d.m.below(d.node, old):
+			return syscall.ENOTEMPTY
+		case old == nil && target.node.dead:
+			return syscall.ENOENT
 		case old == n:
 			return nil // POSIX: two names of one file stay both
 		case old == nil:

@@ -121,6 +121,9 @@ func (f *memFile) WriteAt(p []byte, off int64) (n int, err error) {
 
 // write writes what fits.
 func (m *Mem) write(n *inode, p []byte, off int64) (int, error) {
+	if off > maxMemFile-int64(len(p)) {
+		return 0, syscall.EFBIG
+	}
 	var full error
 	if grow := off + int64(len(p)) - int64(len(n.data)); m.capacity >= 0 && grow > 0 && m.used+grow > m.capacity {
 		full = syscall.ENOSPC
