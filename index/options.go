@@ -75,8 +75,8 @@ type Recovery struct {
 	Jumped string
 	// Damaged are the ranges of the journal that could not be read.
 	Damaged []Range
-	// Dropped is the UID ranges of messages that were in damaged parts, as far
-	// as that can be known; their files get new UIDs.
+	// Dropped is the UIDs among which messages of damaged segments were; their
+	// files get new UIDs. Messages lost with a damaged batch are not in it.
 	Dropped imap.UIDSet
 	// NewUIDValidity: no copy of the old one survived.
 	NewUIDValidity bool
