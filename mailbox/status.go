@@ -1,0 +1,77 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// Status is what STATUS can tell; sizes cost a look at every message that was
+// never measured, so they are made only if asked.
+type Status struct {
+	Messages, Recent, Unseen, Deleted int
+	UIDNext                           imap.UID
+	UIDValidity                       uint32
+	HighestModSeq                     ModSeq
+	Size, DeletedSize                 int64 // RFC 8438, RFC 9208 §4.1.4
+	ID                                string
+}
+
+// StatusItems selects the costly items.
+type StatusItems struct{ Size, DeletedSize bool }
+
+// Status brings the mailbox up to date and describes it; \Recent stays. What it
+// tells is added to b. Errors: those of Mailbox and of Mailbox.Open.
+func (a *Account) Status(ctx context.Context, name string, items StatusItems, b *Barrier) (Status, error) {
+	mb, err := a.Mailbox(ctx, name)
+	if err != nil {
+		return Status{}, err
+	}
+	defer mb.Release()
+	v, err := mb.Open(ctx, true, b)
+	if err != nil {
+		return Status{}, fmt.Errorf("mailbox: status: %w", err)
+	}
+	defer v.Close()
+	s := Status{
+		Messages: v.Len(), Recent: v.Recent(), UIDNext: v.UIDNext(), UIDValidity: mb.UIDValidity(),
+		HighestModSeq: v.HighestModSeq(), ID: mb.ID(),
+	}
+	for n := SeqNum(1); int(n) <= s.Messages; n++ {
+		if n%4096 == 0 && ctx.Err() != nil {
+			return Status{}, ctx.Err()
+		}
+		flags := v.Message(n).Flags
+		if flags&Seen == 0 {
+			s.Unseen++
+		}
+		deleted := flags&Deleted != 0
+		if deleted {
+			s.Deleted++
+		}
+		if !items.Size && (!items.DeletedSize || !deleted) {
+			continue
+		}
+		size, err := sizeOf(v, n)
+		if err != nil {
+			return Status{}, fmt.Errorf("mailbox: status: %w", err)
+		}
+		s.Size += size
+		if deleted {
+			s.DeletedSize += size
+		}
+	}
+	return s, nil
+}
+
+// sizeOf is the RFC822.SIZE of a message; a message that vanished counts nothing.
+func sizeOf(v *View, n SeqNum) (int64, error) {
+	c := v.Content(n)
+	defer c.Close()
+	size, err := c.Size()
+	if err != nil && v.Expunged(n) {
+		return 0, nil
+	}
+	return size, err
+}

@@ -1,0 +1,304 @@
+package mailbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"roost/disk"
+	"roost/index"
+	"roost/maildir"
+)
+
+// Create says whether a Maildir that is missing is made at login.
+type Create uint8
+
+// The ways of Create.
+const (
+	CreateParent Create = iota // if its parent directory exists: an unmounted disk is no empty inbox
+	CreateAlways               // with missing parents
+	CreateNever
+)
+
+// Options are what a Store needs. The zero value of each has the meaning given.
+type Options struct {
+	FS       disk.FS          // required
+	Log      *slog.Logger     // nil: discard
+	Watcher  *maildir.Watcher // nil: poll
+	Counters *Counters        // nil: private ones
+
+	Layout    string // "maildir++" (also "") or "fs"
+	Separator byte   // '/' (also 0) or '.'
+	Prefix    string // of every name but INBOX, with the separator at its end
+	Escape    string // one character, for what the layout cannot hold; "": such names are refused
+
+	Create Create
+	// SpecialUse gives the special use (RFC 6154 §2) of mailboxes by name,
+	// without prefix.
+	SpecialUse map[string]string
+	// Autocreate and Autosubscribe are names without prefix that a new account
+	// gets.
+	Autocreate, Autosubscribe []string
+
+	InfoSep maildir.Sep // in file names; 0: ':'
+	KeepNew bool        // leave mail in new/
+	Fsync   index.Fsync // what a flush waits for
+
+	Memory      int64         // octets of live mailboxes that no session uses; 0: 256 MiB
+	Descriptors int           // limit of the process; unused live mailboxes go at 70 % of it; 0: 1,024
+	Linger      time.Duration // how long accounts and mailboxes stay after their last use; 0: 10 minutes
+}
+
+// A Store is every account of the process: one writer per Maildir, shared by
+// all its sessions. Create one per process.
+type Store struct {
+	o Options
+
+	mu       sync.Mutex // guards all below; never held across file system calls
+	accounts map[disk.Identity]*Account
+	closed   bool
+	live     liveList
+}
+
+// User is who opens an account.
+type User struct {
+	Name  string
+	Path  string // of the Maildir, absolute
+	Index string // of the index tree; empty: beside the mail
+}
+
+// NewStore checks o and gives an empty Store.
+func NewStore(o Options) (*Store, error) {
+	if o.FS == nil {
+		return nil, errors.New("mailbox: options: no file system")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Counters == nil {
+		o.Counters = &Counters{}
+	}
+	if o.Separator == 0 {
+		o.Separator = '/'
+	}
+	if o.Memory == 0 {
+		o.Memory = 256 << 20
+	}
+	if o.Descriptors == 0 {
+		o.Descriptors = 1024
+	}
+	if o.Linger == 0 {
+		o.Linger = 10 * time.Minute
+	}
+	if _, err := newNameMap(&o); err != nil {
+		return nil, err
+	}
+	return &Store{o: o, accounts: map[disk.Identity]*Account{}}, nil
+}
+
+// Open gives the account of u, shared by all its sessions; Release it. A
+// missing Maildir is made as Options.Create says. Errors: ErrUnavailable
+// (missing, and not made), ErrOwner, ErrPermission, ErrLocked.
+func (st *Store) Open(ctx context.Context, u User) (*Account, error) {
+	a, err := st.open(ctx, u)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: open account: %w", diskErr(err))
+	}
+	return a, nil
+}
+
+func (st *Store) open(ctx context.Context, u User) (*Account, error) {
+	tree, err := st.openTree(u.Path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := tree.Root().Stat()
+	if err != nil {
+		tree.Close()
+		return nil, err
+	}
+	for {
+		st.mu.Lock()
+		if st.closed {
+			st.mu.Unlock()
+			tree.Close()
+			return nil, fmt.Errorf("store is closed: %w", ErrUnavailable)
+		}
+		a := st.accounts[info.Identity]
+		if a == nil {
+			a = newAccount(st, u, info.Identity)
+			a.refs = 1
+			st.accounts[info.Identity] = a
+			st.mu.Unlock()
+			return st.start(ctx, a, tree, info)
+		}
+		if a.closing == nil {
+			a.refs++
+			if a.linger != nil {
+				a.linger.Stop()
+				a.linger = nil
+			}
+			st.mu.Unlock()
+			tree.Close()
+			return a.join(ctx)
+		}
+		// Its lock is on the way back: wait for it, then look again.
+		gone := a.closing
+		st.mu.Unlock()
+		select {
+		case <-gone:
+		case <-ctx.Done():
+			tree.Close()
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// start loads a, which this caller put into the map.
+func (st *Store) start(ctx context.Context, a *Account, tree *maildir.Tree, info disk.Info) (*Account, error) {
+	if a.err = a.load(tree, info); a.err == nil {
+		a.firstUse(context.WithoutCancel(ctx))
+		close(a.ready)
+		return a, nil
+	}
+	st.mu.Lock()
+	mine := a.closing == nil // else Close sees to the rest
+	if mine {
+		a.closing = make(chan struct{})
+	}
+	st.mu.Unlock()
+	close(a.ready)
+	if mine {
+		st.finish(a)
+	}
+	return nil, a.err
+}
+
+// finish ends an account that is marked as closing.
+func (st *Store) finish(a *Account) error {
+	err := a.unload()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	delete(st.accounts, a.id)
+	close(a.closing)
+	return err
+}
+
+// join waits until the opener of a has loaded it. The caller holds a reference.
+func (a *Account) join(ctx context.Context) (*Account, error) {
+	select {
+	case <-a.ready:
+	case <-ctx.Done():
+		a.Release()
+		return nil, ctx.Err()
+	}
+	if a.err != nil {
+		return nil, a.err // the opener removed it; references do not count any more
+	}
+	return a, nil
+}
+
+// openTree opens the Maildir, and makes it first if it is missing and may be.
+func (st *Store) openTree(path string) (*maildir.Tree, error) {
+	if !filepath.IsAbs(path) {
+		return nil, fmt.Errorf("path of the Maildir is not absolute: %w", ErrUnavailable)
+	}
+	names, err := newNameMap(&st.o)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := maildir.OpenTree(st.o.FS, path, names.layout, st.o.InfoSep)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return tree, err
+	}
+	if err := makeRoot(st.o.FS, path, st.o.Create); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		return nil, err
+	}
+	return maildir.OpenTree(st.o.FS, path, names.layout, st.o.InfoSep)
+}
+
+// makeRoot makes the directory path as how says; one that is there is fine. An
+// error that is fs.ErrNotExist says that it may not be made.
+func makeRoot(fsys disk.FS, path string, how Create) error {
+	if how == CreateNever {
+		return &fs.PathError{Op: "mkdir", Path: path, Err: fs.ErrNotExist}
+	}
+	err := fsys.MkdirRoot(path, 0o700)
+	if errors.Is(err, fs.ErrNotExist) && how == CreateAlways && filepath.Dir(path) != path {
+		if err := makeRoot(fsys, filepath.Dir(path), how); err != nil {
+			return err
+		}
+		err = fsys.MkdirRoot(path, 0o700)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// Release gives the account back. The last one to do so starts its time to
+// linger, after which it is dropped.
+func (a *Account) Release() {
+	st := a.st
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if a.refs--; a.refs > 0 || a.closing != nil || st.closed {
+		return
+	}
+	a.linger = time.AfterFunc(st.o.Linger, func() { st.drop(a) })
+}
+
+// drop ends an account that is still unused.
+func (st *Store) drop(a *Account) {
+	st.mu.Lock()
+	if a.refs > 0 || a.closing != nil {
+		st.mu.Unlock()
+		return
+	}
+	a.closing = make(chan struct{})
+	st.mu.Unlock()
+
+	if err := st.finish(a); err != nil {
+		a.log.Error("close account", "err", err)
+	}
+}
+
+// Close flushes and drops every account; sessions must have ended. It gives
+// the first error of what it closed.
+func (st *Store) Close() error {
+	st.mu.Lock()
+	st.closed = true
+	var mine []*Account
+	var others []chan struct{}
+	for _, a := range st.accounts {
+		if a.closing != nil {
+			others = append(others, a.closing)
+			continue
+		}
+		a.closing = make(chan struct{})
+		if a.linger != nil {
+			a.linger.Stop()
+		}
+		mine = append(mine, a)
+	}
+	st.mu.Unlock()
+
+	var first error
+	for _, a := range mine {
+		<-a.ready
+		first = cmp.Or(first, st.finish(a))
+	}
+	for _, gone := range others {
+		<-gone
+	}
+	return first
+}

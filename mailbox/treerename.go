@@ -1,0 +1,215 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"roost/maildir"
+)
+
+// Rename is RFC 9051 §6.3.6: mailboxes below name move too, missing superiors
+// of newname are made, and INBOX gives its messages to a new mailbox and stays.
+// Subscriptions do not follow. It is durable on return. Errors: ErrNotExist,
+// ErrExist (also for a name below newname; nothing was renamed), ErrName
+// (into itself), and those of the disk.
+func (a *Account) Rename(ctx context.Context, name, newname string) error {
+	from, err := a.names.parse(name)
+	if err != nil {
+		return fmt.Errorf("mailbox: rename: %w", err)
+	}
+	to, err := a.target(newname)
+	if err != nil {
+		return fmt.Errorf("mailbox: rename: %w", err)
+	}
+	if err := a.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer a.giveTurn()
+	defer a.changed()
+	if from.IsInbox() {
+		err = a.renameInbox(ctx, to)
+	} else {
+		err = a.rename(ctx, from, to)
+	}
+	if err != nil {
+		return fmt.Errorf("mailbox: rename: %w", err)
+	}
+	return nil
+}
+
+// renameInbox moves every message of INBOX to a new mailbox. INBOX keeps its
+// UIDVALIDITY, what is below it stays.
+func (a *Account) renameInbox(ctx context.Context, to maildir.Mailbox) error {
+	dest, err := a.create(ctx, to)
+	if err != nil {
+		return err
+	}
+	defer dest.Release()
+	moved, err := a.drainInbox(ctx, dest)
+	if err != nil && moved == 0 {
+		return errors.Join(err, a.remove(context.WithoutCancel(ctx), to))
+	}
+	return err
+}
+
+func (a *Account) drainInbox(ctx context.Context, dest *Mailbox) (moved int, err error) {
+	inbox, err := a.mailboxAt(ctx, "")
+	if err != nil {
+		return 0, treeErr(err)
+	}
+	defer inbox.Release()
+	var b Barrier
+	v, err := inbox.Open(ctx, false, &b)
+	if err != nil {
+		return 0, err
+	}
+	defer v.Close()
+	if n := v.Len(); n > 0 {
+		res, err := v.Move(ctx, Seqs{{1, SeqNum(n)}}, dest)
+		moved = len(res.Dest)
+		if err != nil {
+			return moved, err
+		}
+	}
+	return moved, b.Wait()
+}
+
+func (a *Account) rename(ctx context.Context, from, to maildir.Mailbox) error {
+	if to.IsInbox() {
+		return ErrExist
+	}
+	if to.Under(from) && len(to) > len(from) {
+		return fmt.Errorf("into itself: %w", ErrName)
+	}
+	renew, err := a.checkRename(from, to)
+	if err != nil {
+		return err
+	}
+	for _, path := range renew {
+		// Its UIDVALIDITY changes: whoever has it selected must go.
+		if id, ok := a.identityOf(path); ok {
+			if err := a.evict(ctx, id); err != nil {
+				return err
+			}
+		}
+	}
+	if err := a.createSuperiors(to); err != nil {
+		return err
+	}
+	moves, err := a.tree.Rename(from, to)
+	if err != nil {
+		return treeErr(err)
+	}
+	paths := make(map[string]string, len(moves))
+	for _, mv := range moves {
+		paths[joinPath(mv.From.Dir)] = joinPath(mv.To.Dir)
+	}
+	a.moveSlots(paths)
+	a.moveIndexes(moves)
+	return a.file.update(func(st *accountState) ([]byte, error) {
+		var payload []byte
+		for _, mv := range moves {
+			old := st.byDir[joinPath(mv.From.Dir)]
+			if old == nil {
+				continue
+			}
+			r := *old
+			r.Dir = joinPath(mv.To.Dir)
+			r.Renew = r.Renew || r.UIDValidity <= st.used(r.Dir)
+			payload = append(payload, encodeMailbox(&r)...)
+		}
+		return payload, nil
+	})
+}
+
+// checkRename refuses what cannot be before anything is touched, and gives the
+// paths of the mailboxes that will need a new UIDVALIDITY.
+func (a *Account) checkRename(from, to maildir.Mailbox) (renew []string, err error) {
+	ls, err := a.listing()
+	if err != nil {
+		return nil, treeErr(err)
+	}
+	found := false
+	for _, l := range ls.all {
+		if !l.Name.Under(from) {
+			continue
+		}
+		found = true
+		name := append(slices.Clone(to), l.Name[len(from):]...)
+		if _, taken := ls.byName[name.String()]; taken {
+			return nil, ErrExist
+		}
+		path, err := a.names.dirPath(name)
+		if err != nil {
+			return nil, err
+		}
+		a.file.view(func(st *accountState) {
+			if r := st.byDir[joinPath(l.Dir)]; r != nil && r.UIDValidity <= st.used(path) {
+				renew = append(renew, joinPath(l.Dir))
+			}
+		})
+	}
+	if !found {
+		return nil, ErrNotExist
+	}
+	if _, taken := ls.byName[to.String()]; taken {
+		return nil, ErrExist
+	}
+	return renew, nil
+}
+
+// moveSlots tells live mailboxes where their directories are now.
+func (a *Account) moveSlots(paths map[string]string) {
+	a.st.mu.Lock()
+	defer a.st.mu.Unlock()
+	for _, lm := range a.live {
+		if path, ok := paths[lm.slot.path()]; ok {
+			lm.slot.move(path)
+		}
+	}
+}
+
+// moveIndexes renames the directories of an index tree as those of the mail
+// were. An index that cannot follow is made anew; UIDVALIDITY and the ceilings
+// of UIDs are in roost.account.
+func (a *Account) moveIndexes(moves []maildir.Move) {
+	if a.ownIndex == nil {
+		return
+	}
+	for i, mv := range moves {
+		if i > 0 && a.names.layout.Nested {
+			return // they went with the first
+		}
+		if err := a.moveIndex(mv.From.Dir, mv.To.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			a.log.Error("index does not follow its mailbox", "from", joinPath(mv.From.Dir), "to", joinPath(mv.To.Dir), "err", err)
+		}
+	}
+}
+
+func (a *Account) moveIndex(from, to []string) error {
+	source, last, done, err := a.parentOf(a.ownIndex, from)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if len(to) > 1 {
+		dir, err := a.openIndexDir(joinPath(to[:len(to)-1])) // made if missing
+		if err != nil {
+			return err
+		}
+		dir.Close()
+	}
+	a.discardIndex(joinPath(to))
+	dest, newlast, destDone, err := a.parentOf(a.ownIndex, to)
+	if err != nil {
+		return err
+	}
+	defer destDone()
+	if err := source.RenameNoReplace(last, dest, newlast); err != nil {
+		return err
+	}
+	return errors.Join(dest.Sync(), source.Sync())
+}
