@@ -35,15 +35,14 @@ const (
 	SearchSize                      // From <= RFC822.SIZE < To
 	SearchDate                      // From <= day of INTERNALDATE < To
 	SearchSaveDay                   // From <= day of the save date < To
-	SearchTime                      // From <= INTERNALDATE in Unix seconds < To
+	SearchAge                       // From <= seconds since INTERNALDATE < To
 	SearchSent                      // From <= day written in the Date field < To
 	SearchHeader                    // the field named Field holds Text, or exists if Text is empty
 	SearchBody                      // the text of the body holds Text
 	SearchText                      // the header or the body holds Text
 )
 
-// A Criteria is a tree of search keys. Search does not change it; it may be
-// used by one Search at a time.
+// A Criteria is a tree of search keys. Search does not change it.
 type Criteria struct {
 	Kind   SearchKind
 	Of     []*Criteria
@@ -105,14 +104,14 @@ func Smaller(n int64) *Criteria {
 	return &Criteria{Kind: SearchSize, From: 0, To: n}
 }
 
-// Younger is INTERNALDATE within the last n seconds before now (RFC 5032 §2).
-func Younger(now time.Time, n uint32) *Criteria {
-	return &Criteria{Kind: SearchTime, From: now.Unix() - int64(n), To: math.MaxInt64}
+// Younger is INTERNALDATE within the last n seconds (RFC 5032 §2).
+func Younger(n uint32) *Criteria {
+	return &Criteria{Kind: SearchAge, From: math.MinInt64, To: int64(n) + 1}
 }
 
-// Older is INTERNALDATE n seconds before now or earlier (RFC 5032 §2).
-func Older(now time.Time, n uint32) *Criteria {
-	return &Criteria{Kind: SearchTime, From: math.MinInt64, To: now.Unix() - int64(n) + 1}
+// Older is INTERNALDATE n seconds ago or earlier (RFC 5032 §2).
+func Older(n uint32) *Criteria {
+	return &Criteria{Kind: SearchAge, From: int64(n), To: math.MaxInt64}
 }
 
 // Not is every message that c does not match.

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -24,6 +25,8 @@ type SearchOptions struct {
 	// Progress, if set, is called from the goroutine that called Search, now
 	// and then, with the number of messages done and in all.
 	Progress func(done, total int)
+	// Now is what ages are counted from.
+	Now time.Time
 }
 
 // Search finds the messages of v that match c. Messages that are expunged but
@@ -71,7 +74,7 @@ func runSearch(ctx context.Context, plan *searchPlan, src searchSource, opts Sea
 		progress = func(int, int) {}
 	}
 	if workers == 1 {
-		w := newSearchWorker(plan, src, ctx.Err)
+		w := newSearchWorker(plan, src, opts.Now, ctx.Err)
 		for k := range blocks {
 			if err := ctx.Err(); err != nil {
 				return nil, err
@@ -85,7 +88,7 @@ func runSearch(ctx context.Context, plan *searchPlan, src searchSource, opts Sea
 		}
 		return collectSeqs(hits, size), nil
 	}
-	err := searchParallel(ctx, plan, src, hits, size, min(workers, blocks), progress)
+	err := searchParallel(ctx, plan, src, hits, size, min(workers, blocks), opts.Now, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +97,7 @@ func runSearch(ctx context.Context, plan *searchPlan, src searchSource, opts Sea
 
 // searchParallel lets workers take one block after the other. They end when the
 // blocks do, at the first error, or with ctx; all have ended on return.
-func searchParallel(ctx context.Context, plan *searchPlan, src searchSource, hits []searchBits, size, workers int, progress func(done, total int)) error {
+func searchParallel(ctx context.Context, plan *searchPlan, src searchSource, hits []searchBits, size, workers int, now time.Time, progress func(done, total int)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	total := src.Len()
@@ -103,7 +106,7 @@ func searchParallel(ctx context.Context, plan *searchPlan, src searchSource, hit
 	done := make(chan int, workers)
 	for range workers {
 		wg.Go(func() {
-			w := newSearchWorker(plan, src, ctx.Err)
+			w := newSearchWorker(plan, src, now, ctx.Err)
 			for {
 				k := int(next.Add(1) - 1)
 				if k >= len(hits) || ctx.Err() != nil {

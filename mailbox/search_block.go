@@ -5,8 +5,11 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
+
+	"roost/index"
 )
 
 // A search goes through the mailbox in blocks. For each block the keys are
@@ -93,9 +96,7 @@ func newSearchPlan(c *Criteria, size SeqNum, lastUID imap.UID) (*searchPlan, err
 	}
 	p := &searchPlan{}
 	p.root = p.add(c, size, lastUID)
-	if err := p.text.compile(p.leaves); err != nil {
-		return nil, err
-	}
+	p.text.compile(p.leaves)
 	return p, nil
 }
 
@@ -111,7 +112,7 @@ func (p *searchPlan) add(c *Criteria, size SeqNum, lastUID imap.UID) *searchNode
 		n.seqs = clampSeqs(c.Seqs, size)
 	case SearchUIDs:
 		n.uids = clampUIDs(c.UIDs, lastUID)
-	case SearchSize, SearchDate, SearchSaveDay, SearchTime:
+	case SearchSize, SearchDate, SearchSaveDay, SearchAge:
 		n.level = levelFacts
 	case SearchSent, SearchHeader:
 		n.level = levelHeader
@@ -173,17 +174,17 @@ func clampUIDs(set imap.UIDSet, last imap.UID) imap.UIDSet {
 type searchWorker struct {
 	plan *searchPlan
 	src  searchSource
+	now  int64        // in Unix seconds
 	stop func() error // asked before each message that may need its file
 	blk  searchBlock
 	bits []searchBits // by leaf
 	all  searchBits
 	know []map[KeywordSet]bool // by leaf, for SearchKeyword
-	text textScratch
 }
 
-func newSearchWorker(plan *searchPlan, src searchSource, stop func() error) *searchWorker {
+func newSearchWorker(plan *searchPlan, src searchSource, now time.Time, stop func() error) *searchWorker {
 	return &searchWorker{
-		plan: plan, src: src, stop: stop,
+		plan: plan, src: src, now: now.Unix(), stop: stop,
 		bits: make([]searchBits, len(plan.leaves)),
 		know: make([]map[KeywordSet]bool, len(plan.leaves)),
 	}
@@ -369,12 +370,12 @@ func (w *searchWorker) facts(c searchContent, i int) error {
 				return err
 			}
 			value = size
-		case SearchDate, SearchTime:
+		case SearchDate, SearchAge:
 			t, err := c.InternalDate()
 			if err != nil {
 				return err
 			}
-			value = t.Unix()
+			value = w.now - t.Unix()
 			if n.Kind == SearchDate {
 				value = DayOf(t)
 			}
@@ -398,13 +399,18 @@ type viewSource struct{ v *View }
 func (s viewSource) Len() int { return s.v.Len() }
 
 func (s viewSource) fill(blk *searchBlock) {
-	for i := range blk.n {
-		m := s.v.Message(blk.first + SeqNum(i))
-		blk.flags[i], blk.keywords[i] = m.Flags, m.Keywords
-		blk.uids[i], blk.modseqs[i] = m.UID, m.ModSeq
-		blk.recent.put(i, m.Recent)
-		blk.live.put(i, !s.v.Expunged(m.Seq))
-	}
+	v := s.v
+	i := 0
+	v.bits.each(v.row(blk.first), index.Row(v.bits.rows), func(row index.Row) bool {
+		uid := v.ix.UID(row)
+		blk.uids[i] = uid
+		blk.modseqs[i], blk.flags[i], blk.keywords[i] = v.ix.State(row)
+		blk.recent.put(i, len(v.recent) > 0 && v.recent.has(uid))
+		blk.live.put(i, !v.ix.Gone(row))
+		i++
+		return i < blk.n
+	})
+	v.note()
 }
 
 func (s viewSource) open(n SeqNum) searchContent { return s.v.Content(n) }

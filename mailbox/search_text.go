@@ -2,10 +2,15 @@ package mailbox
 
 import (
 	"io"
+	"strings"
 	"time"
 
 	"roost/message"
 )
+
+// This file is the part of SEARCH that looks at what messages say: header
+// fields, the date in the header, text. How text is decoded and compared is
+// package message's affair (RFC 9051 §6.4.4).
 
 // searchContent is what a search asks of one message; *Content is one.
 type searchContent interface {
@@ -17,9 +22,109 @@ type searchContent interface {
 	Reader() (io.ReaderAt, int64, error)
 	Close()
 }
-type textPlan struct{}
-type textScratch struct{}
 
-func (p *textPlan) compile(leaves []*searchNode) error { return nil }
-func (w *searchWorker) header(c searchContent, i int) error { return nil }
-func (w *searchWorker) body(c searchContent, i int) error { return nil }
+// textPlan is the keys of a search that need text, made ready. It is shared by
+// the workers.
+type textPlan struct {
+	fields  []fieldKey
+	sent    []*searchNode
+	matcher *message.Matcher // for texts, nil if there are none
+	texts   []*searchNode
+}
+
+// fieldKey is a key about one header field.
+type fieldKey struct {
+	*searchNode
+	text string // mapped as message.Casemap does; empty: the field is there
+}
+
+func (p *textPlan) compile(leaves []*searchNode) {
+	var keys []message.TextKey
+	for _, n := range leaves {
+		switch n.Kind {
+		case SearchHeader:
+			p.fields = append(p.fields, fieldKey{n, message.Casemap(n.Text)})
+		case SearchSent:
+			p.sent = append(p.sent, n)
+		case SearchBody, SearchText:
+			p.texts = append(p.texts, n)
+			keys = append(keys, message.TextKey{Text: n.Text, Headers: n.Kind == SearchText})
+		}
+	}
+	if len(keys) > 0 {
+		p.matcher = message.NewMatcher(keys...)
+	}
+}
+
+// header finds out the keys about header fields of message i, going through
+// its header once.
+func (w *searchWorker) header(c searchContent, i int) error {
+	b, err := c.Header()
+	if err != nil {
+		return err
+	}
+	h := message.Header(b)
+	p := &w.plan.text
+	if len(p.sent) > 0 {
+		if value, ok := h.Last("Date"); ok {
+			// A date that cannot be read is like none: SENT keys do not match.
+			if t, ok := message.ParseDate(value); ok {
+				for _, n := range p.sent {
+					day := DayOf(t)
+					w.bits[n.leaf].put(i, n.From <= day && day < n.To)
+				}
+			}
+		}
+	}
+	if len(p.fields) == 0 {
+		return nil
+	}
+	for name, value := range h.Fields() {
+		text, decoded := "", false
+		for _, k := range p.fields {
+			if w.bits[k.leaf].has(i) || !sameField(name, k.Field) {
+				continue
+			}
+			if !decoded && k.text != "" {
+				text, decoded = message.Casemap(message.DecodeText(value)), true
+			}
+			w.bits[k.leaf].put(i, strings.Contains(text, k.text))
+		}
+	}
+	return nil
+}
+
+// sameField compares names of header fields: ASCII letters match in either case.
+func sameField(name []byte, field string) bool {
+	if len(name) != len(field) {
+		return false
+	}
+	for i, c := range name {
+		d := field[i]
+		if c != d && (c|0x20 != d|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// body finds out the keys about the text of message i, reading it once.
+func (w *searchWorker) body(c searchContent, i int) error {
+	part, err := c.Part()
+	if err != nil {
+		return err
+	}
+	r, _, err := c.Reader()
+	if err != nil {
+		return err
+	}
+	p := &w.plan.text
+	found, err := p.matcher.Match(r, part)
+	if err != nil {
+		return err
+	}
+	for k, n := range p.texts {
+		w.bits[n.leaf].put(i, found[k])
+	}
+	return nil
+}

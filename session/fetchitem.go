@@ -2,6 +2,7 @@ package session
 
 import (
 	"roost/mailbox"
+	"roost/message"
 	"roost/wire"
 )
 
@@ -145,9 +146,9 @@ func (c *fetchCmd) scanItem(sc *wire.Scanner) {
 	case "RFC822": // RFC 3501 §6.4.5, the same octets under another name
 		item.kind, item.seen = fetchSection, true
 	case "RFC822.HEADER":
-		item.kind, item.section.text = fetchSection, sectionHeader
+		item.kind, item.section.Spec = fetchSection, message.HeaderSpec
 	case "RFC822.TEXT":
-		item.kind, item.section.text, item.seen = fetchSection, sectionBody, true
+		item.kind, item.section.Spec, item.seen = fetchSection, message.Text, true
 	default:
 		sc.Fail("unknown data item")
 		return

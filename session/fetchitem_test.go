@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"roost/message"
 	"roost/wire"
 )
 
@@ -120,7 +121,9 @@ func TestParseFetchErrors(t *testing.T) {
 // The names of header fields come back as sent, in a form that any client can
 // read (RFC 9051 §7.5.2).
 func TestSectionLabel(t *testing.T) {
-	s := section{part: []int{1, 2}, text: sectionFields, fields: []string{"X-a", "", `a"b`, "a\r\nb", "é"}}
+	s := section{Section: message.Section{
+		Path: []int{1, 2}, Spec: message.HeaderFields, Fields: []string{"X-a", "", `a"b`, "a\r\nb", "é"},
+	}}
 	want := "BODY[1.2.HEADER.FIELDS (X-a \"\" \"a\\\"b\" {4}\r\na\r\nb {2}\r\né)]"
 	if got := s.label("BODY"); got != want {
 		t.Errorf("got %q, want %q", got, want)

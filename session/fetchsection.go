@@ -1,37 +1,24 @@
 package session
 
 import (
+	"math"
 	"strconv"
 
+	"roost/message"
 	"roost/wire"
 )
 
 // This file reads what stands in the brackets of BODY[...] and BINARY[...]
 // (RFC 9051 §6.4.5.1), and builds the name under which the answer shows it.
 
-// sectionText is the last part of a section specification.
-type sectionText uint8
-
-const (
-	sectionWhole sectionText = iota // nothing: the message, or the body of a part
-	sectionHeader
-	sectionFields    // HEADER.FIELDS
-	sectionFieldsNot // HEADER.FIELDS.NOT
-	sectionBody      // TEXT
-	sectionMIME
-)
-
-var sectionTextNames = [...]string{
-	sectionHeader: "HEADER", sectionFields: "HEADER.FIELDS", sectionFieldsNot: "HEADER.FIELDS.NOT",
-	sectionBody: "TEXT", sectionMIME: "MIME",
+var specNames = [...]string{
+	message.HeaderSpec: "HEADER", message.HeaderFields: "HEADER.FIELDS", message.HeaderFieldsNot: "HEADER.FIELDS.NOT",
+	message.Text: "TEXT", message.MIME: "MIME",
 }
 
-// A section names octets of a message.
+// A section names octets of a message, and which of them are wanted.
 type section struct {
-	part   []int // part numbers from 1; empty: the message
-	text   sectionText
-	fields []string // of sectionFields and sectionFieldsNot, as sent
-
+	message.Section
 	partial bool  // <offset.count> was given
 	offset  int64 // in served octets, after subsetting
 	count   int64
@@ -55,7 +42,7 @@ func scanSection(sc *wire.Scanner) section {
 		return s
 	}
 	for isDigit(sc.Peek()) {
-		s.part = append(s.part, int(sc.NZNumber()))
+		s.Path = append(s.Path, scanPartNumber(sc))
 		if !sc.Take('.') {
 			sc.Expect(']')
 			s.scanPartial(sc)
@@ -64,22 +51,22 @@ func scanSection(sc *wire.Scanner) section {
 	}
 	switch sc.Name() {
 	case "HEADER":
-		s.text = sectionHeader
+		s.Spec = message.HeaderSpec
 	case "HEADER.FIELDS":
-		s.text = sectionFields
+		s.Spec = message.HeaderFields
 	case "HEADER.FIELDS.NOT":
-		s.text = sectionFieldsNot
+		s.Spec = message.HeaderFieldsNot
 	case "TEXT":
-		s.text = sectionBody
+		s.Spec = message.Text
 	case "MIME":
-		s.text = sectionMIME
-		if len(s.part) == 0 {
+		s.Spec = message.MIME
+		if len(s.Path) == 0 {
 			sc.Fail("MIME needs a part number before it")
 		}
 	default:
 		sc.Fail("unknown section")
 	}
-	if s.text == sectionFields || s.text == sectionFieldsNot {
+	if s.Spec == message.HeaderFields || s.Spec == message.HeaderFieldsNot {
 		sc.SP()
 		s.scanFields(sc)
 	}
@@ -88,16 +75,27 @@ func scanSection(sc *wire.Scanner) section {
 	return s
 }
 
+// scanPartNumber reads a number that an int can hold everywhere; no message has
+// that many parts.
+func scanPartNumber(sc *wire.Scanner) int {
+	n := sc.NZNumber()
+	if n > math.MaxInt32 {
+		sc.Fail("part number too large")
+		return 0
+	}
+	return int(n)
+}
+
 // scanFields reads the names of header fields.
 //
 //	header-list = "(" header-fld-name *(SP header-fld-name) ")"
 func (s *section) scanFields(sc *wire.Scanner) {
 	n := sc.List(func() {
-		if len(s.fields) == maxFields {
+		if len(s.Fields) == maxFields {
 			sc.Fail("too many header field names")
 			return
 		}
-		s.fields = append(s.fields, sc.AString())
+		s.Fields = append(s.Fields, sc.AString())
 	})
 	if n == 0 {
 		sc.Fail("empty list of header field names")
@@ -114,7 +112,7 @@ func scanBinarySection(sc *wire.Scanner) section {
 		return s
 	}
 	for {
-		s.part = append(s.part, int(sc.NZNumber()))
+		s.Path = append(s.Path, scanPartNumber(sc))
 		if !sc.Take('.') {
 			break
 		}
@@ -141,21 +139,21 @@ func (s *section) scanPartial(sc *wire.Scanner) {
 // and of a partial the offset alone (RFC 9051 §7.5.2).
 func (s *section) label(kind string) string {
 	b := append([]byte(kind), '[')
-	for i, n := range s.part {
+	for i, n := range s.Path {
 		if i > 0 {
 			b = append(b, '.')
 		}
 		b = strconv.AppendInt(b, int64(n), 10)
 	}
-	if s.text != sectionWhole {
-		if len(s.part) > 0 {
+	if s.Spec != message.Whole {
+		if len(s.Path) > 0 {
 			b = append(b, '.')
 		}
-		b = append(b, sectionTextNames[s.text]...)
+		b = append(b, specNames[s.Spec]...)
 	}
-	if s.text == sectionFields || s.text == sectionFieldsNot {
+	if s.Spec == message.HeaderFields || s.Spec == message.HeaderFieldsNot {
 		b = append(b, " ("...)
-		for i, name := range s.fields {
+		for i, name := range s.Fields {
 			if i > 0 {
 				b = append(b, ' ')
 			}

@@ -2,7 +2,6 @@ package session
 
 import (
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"roost/mailbox"
@@ -39,11 +38,11 @@ type searchCmd struct {
 	criteria   *mailbox.Criteria
 }
 
-// scanSearch reads the arguments of SEARCH; now is for OLDER and YOUNGER.
+// scanSearch reads the arguments of SEARCH.
 //
 //	search         = "SEARCH" [search-return-opts] SP search-program
 //	search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
-func scanSearch(sc *wire.Scanner, uid bool, now time.Time) *searchCmd {
+func scanSearch(sc *wire.Scanner, uid bool) *searchCmd {
 	c := &searchCmd{uid: uid}
 	sc.SP()
 	if sc.TakeName("RETURN") {
@@ -51,7 +50,7 @@ func scanSearch(sc *wire.Scanner, uid bool, now time.Time) *searchCmd {
 		c.scanReturn(sc)
 		sc.SP()
 	}
-	p := searchParser{sc: sc, cmd: c, now: now, ascii: false}
+	p := searchParser{sc: sc, cmd: c}
 	if sc.TakeName("CHARSET") {
 		c.charset = true
 		sc.SP()
@@ -83,7 +82,6 @@ func (c *searchCmd) scanReturn(sc *wire.Scanner) {
 type searchParser struct {
 	sc    *wire.Scanner
 	cmd   *searchCmd
-	now   time.Time
 	ascii bool // CHARSET US-ASCII
 	depth int
 }
@@ -190,9 +188,9 @@ func (p *searchParser) argumentKey(name string) *mailbox.Criteria {
 	case "SMALLER":
 		return mailbox.Smaller(sc.Number64())
 	case "OLDER":
-		return mailbox.Older(p.now, sc.NZNumber())
+		return mailbox.Older(sc.NZNumber())
 	case "YOUNGER":
-		return mailbox.Younger(p.now, sc.NZNumber())
+		return mailbox.Younger(sc.NZNumber())
 	case "MODSEQ":
 		return p.modSeq()
 	case "NOT":

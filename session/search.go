@@ -1,0 +1,222 @@
+package session
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"roost/mailbox"
+	"roost/wire"
+)
+
+// This file answers SEARCH and UID SEARCH: SEARCH for IMAP4rev1 (RFC 3501
+// §7.2.5, RFC 7162 §3.1.6), ESEARCH for IMAP4rev2 and for RETURN (RFC 9051
+// §7.3.4, RFC 4731), the saved result (RFC 9051 §6.4.4.1, RFC 5182).
+
+// searchCharsets are told with a CHARSET that is not among them.
+const searchCharsets = "BADCHARSET (US-ASCII UTF-8)"
+
+// searchPatience is after how long a search tells that it is still going on, so
+// that the client does not give up (RFC 9585).
+const searchPatience = 10 * time.Second
+
+func parseSearch(sc *wire.Scanner) (runner, error) {
+	c := scanSearch(sc, false)
+	return c, sc.End()
+}
+
+func parseUIDSearch(sc *wire.Scanner) (runner, error) {
+	c := scanSearch(sc, true)
+	return c, sc.End()
+}
+
+// policy: while a client thinks in message numbers, none may move
+// (RFC 7162 §3.2.10.2).
+func (c *searchCmd) policy() mailbox.Policy {
+	if !c.uid || c.criteria.Uses(mailbox.SearchSeqs) {
+		return noExpunge
+	}
+	return everything
+}
+
+func (c *searchCmd) run(ctx context.Context, s *Session) error {
+	if c.charset && s.enabled.utf8 && !s.enabled.rev2 {
+		return bad("no CHARSET with UTF8=ACCEPT") // RFC 6855 §3
+	}
+	res, err := c.search(ctx, s)
+	if err != nil {
+		if c.ret&returnSave != 0 {
+			s.saved = saved{} // RFC 9051 §6.4.4.1
+		}
+		return err
+	}
+	if c.ret&returnSave != 0 {
+		s.saved = saved{s.uidSet(c.kept(res.Seqs))}
+	}
+	switch {
+	case c.ret == returnSave:
+	case c.extended || s.enabled.rev2:
+		c.writeESearch(s, &res)
+	default:
+		c.writeSearch(s, &res)
+	}
+	return nil
+}
+
+// search runs the search itself.
+func (c *searchCmd) search(ctx context.Context, s *Session) (mailbox.SearchResult, error) {
+	if c.badCharset {
+		return mailbox.SearchResult{}, no(searchCharsets, "charset not supported, or text not valid in it")
+	}
+	if c.criteria.Uses(mailbox.SearchModSeq) {
+		s.enableCondstore()
+	}
+	c.criteria.Walk(func(k *mailbox.Criteria) {
+		if k.Kind == mailbox.SearchSaved {
+			k.Kind, k.UIDs = mailbox.SearchUIDs, s.saved.uids
+		}
+	})
+	last := s.opt.Now()
+	return s.view.Search(ctx, c.criteria, mailbox.SearchOptions{Now: last, Progress: func(done, total int) {
+		if now := s.opt.Now(); now.Sub(last) >= searchPatience {
+			last = now
+			s.writeProgress(done, total)
+		}
+	}})
+}
+
+// writeProgress tells how far a long command has come (RFC 9585 §4), at once.
+func (s *Session) writeProgress(done, total int) {
+	code := `INPROGRESS ("` + s.cmd.tag + `" ` + strconv.Itoa(done) + " " + strconv.Itoa(total) + ")"
+	s.w.Status("", "OK", code, "still searching")
+	s.w.Flush() // its error stays with the Writer
+}
+
+// kept is the part of the result that SAVE keeps (RFC 9051 §6.4.4.1, table 4).
+func (c *searchCmd) kept(found mailbox.Seqs) mailbox.Seqs {
+	if len(found) == 0 || c.ret&(returnAll|returnCount) != 0 || c.ret&(returnMin|returnMax) == 0 {
+		return found
+	}
+	var out mailbox.Seqs
+	first, last := found[0].First, found[len(found)-1].Last
+	if c.ret&returnMin != 0 {
+		out = out.Add(first)
+	}
+	if c.ret&returnMax != 0 && (last != first || len(out) == 0) {
+		out = out.Add(last)
+	}
+	return out
+}
+
+// uidSet gives the UIDs of msgs.
+func (s *Session) uidSet(msgs mailbox.Seqs) imap.UIDSet {
+	var set imap.UIDSet
+	for n := range msgs.All() {
+		uid := s.view.UID(n)
+		if k := len(set); k > 0 && set[k-1].Stop+1 == uid {
+			set[k-1].Stop = uid
+			continue
+		}
+		set = append(set, imap.UIDRange{Start: uid, Stop: uid})
+	}
+	return set
+}
+
+// writeSearch writes the answer of IMAP4rev1, also when nothing was found.
+//
+//	"SEARCH" [1*(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]]
+func (c *searchCmd) writeSearch(s *Session, res *mailbox.SearchResult) {
+	w := s.w
+	w.Untagged()
+	w.Raw("SEARCH")
+	for n := range res.Seqs.All() {
+		w.SP()
+		w.Number(c.number(s, n))
+	}
+	if res.ModSeq != 0 {
+		w.Raw(" (MODSEQ ")
+		w.Number(uint64(res.ModSeq))
+		w.Raw(")")
+	}
+	w.CRLF()
+}
+
+// number is message n as the answer names it.
+func (c *searchCmd) number(s *Session, n mailbox.SeqNum) uint64 {
+	if c.uid {
+		return uint64(s.view.UID(n))
+	}
+	return uint64(n)
+}
+
+// writeESearch writes the extended answer.
+//
+//	esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
+func (c *searchCmd) writeESearch(s *Session, res *mailbox.SearchResult) {
+	w, ret := s.w, c.ret
+	if ret == 0 {
+		ret = returnAll // RFC 9051 §6.4.4
+	}
+	w.Untagged()
+	w.Raw("ESEARCH (TAG ")
+	w.String(s.cmd.tag)
+	w.Raw(")")
+	if c.uid {
+		w.Raw(" UID")
+	}
+	if found := res.Seqs; len(found) > 0 {
+		if ret&returnMin != 0 {
+			w.Raw(" MIN ")
+			w.Number(c.number(s, found[0].First))
+		}
+		if ret&returnMax != 0 {
+			w.Raw(" MAX ")
+			w.Number(c.number(s, found[len(found)-1].Last))
+		}
+		if ret&returnAll != 0 {
+			w.Raw(" ALL ")
+			c.writeSet(s, found)
+		}
+	}
+	if ret&returnCount != 0 {
+		w.Raw(" COUNT ")
+		w.Number(uint64(res.Seqs.Len()))
+	}
+	if n := c.modSeq(s, res); n != 0 {
+		w.Raw(" MODSEQ ")
+		w.Number(uint64(n))
+	}
+	w.CRLF()
+}
+
+// writeSet writes msgs as a set.
+func (c *searchCmd) writeSet(s *Session, msgs mailbox.Seqs) {
+	if c.uid {
+		s.w.UIDSet(s.uidSet(msgs))
+		return
+	}
+	for i, r := range msgs {
+		if i > 0 {
+			s.w.Raw(",")
+		}
+		s.w.Range(uint32(r.First), uint32(r.Last))
+	}
+}
+
+// modSeq is the highest mod-sequence among the messages that the answer names
+// (RFC 4731 §3.2); 0 if none was asked for.
+func (c *searchCmd) modSeq(s *Session, res *mailbox.SearchResult) mailbox.ModSeq {
+	if res.ModSeq == 0 || c.ret&(returnMin|returnMax) == 0 {
+		return res.ModSeq
+	}
+	named := res.ModSeq
+	if c.ret&(returnAll|returnCount) == 0 {
+		named = 0
+		for n := range c.kept(res.Seqs).All() {
+			named = max(named, s.view.Message(n).ModSeq)
+		}
+	}
+	return named
+}
