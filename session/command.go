@@ -83,10 +83,22 @@ var commands = map[string]command{
 	"EXAMINE": {states: loggedIn, sync: syncNothing, parse: parseExamine},
 	"IDLE":    {states: loggedIn, sync: everything, parse: noArgs(runIdle)},
 
+	"APPEND": {states: loggedIn, sync: everything, parse: parseAppend}, // RFC 9051 §6.3.12
+
 	// RFC 9051 §6.4, selected
 	"CHECK":       {states: selected, sync: everything, parse: noArgs(runCheck)}, // RFC 3501 §6.4.1
 	"CLOSE":       {states: selected, sync: syncNothing, parse: noArgs(runClose)},
 	"UNSELECT":    {states: selected, sync: syncNothing, parse: noArgs(runUnselect)},
 	"EXPUNGE":     {states: selected, sync: everything, own: ownsExpunges, parse: noArgs(runExpunge)},
 	"UID EXPUNGE": {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDExpunge},
+	"SEARCH":      {states: selected, sync: noExpunge, parse: parseSearch},
+	"UID SEARCH":  {states: selected, sync: everything, parse: parseUIDSearch},
+	"FETCH":       {states: selected, sync: noExpunge, parse: parseFetch},
+	"UID FETCH":   {states: selected, sync: everything, parse: parseUIDFetch},
+	"STORE":       {states: selected, sync: noExpunge, parse: parseStore},
+	"UID STORE":   {states: selected, sync: everything, parse: parseUIDStore},
+	"COPY":        {states: selected, sync: everything, parse: parseCopy},
+	"UID COPY":    {states: selected, sync: everything, parse: parseUIDCopy},
+	"MOVE":        {states: selected, sync: everything, own: ownsExpunges, parse: parseMove}, // RFC 6851
+	"UID MOVE":    {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDMove},
 }

@@ -37,6 +37,7 @@ type Session struct {
 	mailbox *mailbox.Mailbox // while selected
 	view    *mailbox.View    // of it
 	saved   saved            // in it
+	partial partialPlace     // of the last FETCH of a part of something
 	enabled enabled
 
 	cmd  running
