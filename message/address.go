@@ -33,7 +33,7 @@ type Address struct {
 func ParseAddresses(raw []byte, limit int) []Address {
 	var list []Address
 	p := addressParser{left: min(limit, MaxAddresses)}
-	p.parse(raw, func(a *rawAddress) {
+	p.parse(raw, func(a rawAddress) {
 		list = append(list, Address{a.kind, string(a.name), string(a.route), string(a.mailbox), string(a.host)})
 	})
 	return list
@@ -60,6 +60,11 @@ type addressParser struct {
 	at      bool // an @ was read outside of one
 }
 
+// size is what p holds in memory.
+func (p *addressParser) size() int {
+	return cap(p.phrase) + cap(p.local) + cap(p.domain) + cap(p.route)
+}
+
 func (p *addressParser) reset() {
 	p.phrase, p.local, p.domain, p.route = p.phrase[:0], p.local[:0], p.domain[:0], p.route[:0]
 	p.last, p.quoted, p.comment, p.angle, p.at = 0, false, nil, false, false
@@ -71,7 +76,7 @@ func (p *addressParser) reset() {
 //	address      = mailbox / group
 //
 // A group that is not closed ends with raw.
-func (p *addressParser) parse(raw []byte, emit func(*rawAddress)) {
+func (p *addressParser) parse(raw []byte, emit func(rawAddress)) {
 	inGroup := false
 	for i := 0; i < len(raw) && p.left > 0; {
 		p.reset()
@@ -81,7 +86,7 @@ func (p *addressParser) parse(raw []byte, emit func(*rawAddress)) {
 		case delim == ':':
 			p.left--
 			inGroup = true
-			emit(&rawAddress{kind: AddressGroupStart, mailbox: p.phrase})
+			emit(rawAddress{kind: AddressGroupStart, mailbox: p.phrase})
 			continue
 		case p.angle || p.at || len(p.phrase) > 0:
 			p.left--
@@ -89,11 +94,11 @@ func (p *addressParser) parse(raw []byte, emit func(*rawAddress)) {
 		}
 		if delim == ';' && inGroup {
 			inGroup = false
-			emit(&rawAddress{kind: AddressGroupEnd})
+			emit(rawAddress{kind: AddressGroupEnd})
 		}
 	}
 	if inGroup {
-		emit(&rawAddress{kind: AddressGroupEnd})
+		emit(rawAddress{kind: AddressGroupEnd})
 	}
 }
 
@@ -282,7 +287,7 @@ func (p *addressParser) angleAddr(raw []byte, i int) int {
 	return i
 }
 
-func (p *addressParser) finish(emit func(*rawAddress)) {
+func (p *addressParser) finish(emit func(rawAddress)) {
 	a := rawAddress{route: p.route, mailbox: p.local, host: p.domain}
 	switch {
 	case p.angle:
@@ -296,7 +301,7 @@ func (p *addressParser) finish(emit func(*rawAddress)) {
 	if len(a.name) == 0 && len(p.comment) > 0 {
 		a.name = commentText(p.comment)
 	}
-	emit(&a)
+	emit(a)
 }
 
 // commentText unfolds a comment and takes its backslashes out.
@@ -319,7 +324,7 @@ func commentText(c []byte) []byte {
 //
 //	address = "(" addr-name SP addr-adl SP addr-mailbox SP addr-host ")"
 func (p *addressParser) appendWire(dst, raw []byte) []byte {
-	p.parse(raw, func(a *rawAddress) {
+	p.parse(raw, func(a rawAddress) {
 		dst = append(dst, '(')
 		dst = appendOrNIL(dst, a.name, "NIL")
 		dst = append(dst, ' ')

@@ -2,6 +2,7 @@ package message
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"unicode"
 	"unicode/utf8"
@@ -22,8 +23,8 @@ func Casemap(s string) string {
 func appendCasemap(dst, src []byte) []byte {
 	for len(src) > 0 {
 		n := len(dst)
-		dst = append(dst, src...)
-		m := upperASCII(dst[n:])
+		dst = slices.Grow(dst, len(src))
+		m := upperASCII(dst[n:n+len(src)], src)
 		dst = dst[:n+m]
 		src = src[m:]
 		for len(src) > 0 && src[0] >= utf8.RuneSelf {
@@ -59,25 +60,26 @@ func shortASCII(b []byte) int {
 	return len(b)
 }
 
-// upperASCII puts b in upper case up to its first octet that is no ASCII, and
-// returns how far.
-func upperASCII(b []byte) int {
+// upperASCII copies src to dst, which is as long, in upper case, up to the first
+// octet that is no ASCII, and returns how far.
+func upperASCII(dst, src []byte) int {
 	i := 0
-	for ; i+8 <= len(b); i += 8 {
-		x := binary.LittleEndian.Uint64(b[i:])
+	dst = dst[:len(src)]
+	for ; i+8 <= len(src); i += 8 {
+		x := binary.LittleEndian.Uint64(src[i:])
 		if x&0x8080808080808080 != 0 {
 			break
 		}
 		// the high bit of each octet from 'a' to 'z', moved to 0x20
 		lower := (x + 0x1f1f1f1f1f1f1f1f) &^ (x + 0x0505050505050505) & 0x8080808080808080
-		binary.LittleEndian.PutUint64(b[i:], x-lower>>2)
+		binary.LittleEndian.PutUint64(dst[i:], x-lower>>2)
 	}
-	for ; i < len(b); i++ {
-		c := b[i]
+	for ; i < len(src); i++ {
+		c := src[i]
 		if c >= utf8.RuneSelf {
 			return i
 		}
-		b[i] = upper[c]
+		dst[i] = upper[c]
 	}
 	return i
 }

@@ -31,8 +31,8 @@ func parseMediaType(raw []byte) (t, sub, rest []byte) {
 	return t, raw[i:j], raw[j:]
 }
 
-// parseEncoding reads a Content-Transfer-Encoding: upper case, without comments.
-func parseEncoding(raw []byte) []byte {
+// encoding reads a Content-Transfer-Encoding: upper case, without comments.
+func (p *parser) encoding(raw []byte) []byte {
 	i := skipCFWS(raw, 0)
 	j := i
 	for j < len(raw) && isToken(raw[j]) {
@@ -41,7 +41,13 @@ func parseEncoding(raw []byte) []byte {
 	if i == j {
 		return []byte("7BIT")
 	}
-	return bytes.ToUpper(raw[i:j])
+	p.scratch = append(p.scratch[:0], raw[i:j]...)
+	for k, c := range p.scratch {
+		if 'a' <= c && c <= 'z' {
+			p.scratch[k] = c - 'a' + 'A'
+		}
+	}
+	return p.scratch
 }
 
 func (p *parser) disposition(raw []byte) (string, []Param) {
@@ -90,7 +96,9 @@ func (p *parser) params(b []byte) []Param {
 	if len(trim(b)) == 0 {
 		return nil
 	}
-	raw := make([]rawParam, 0, 4)
+	p.scratch = p.scratch[:0]
+	raw := p.raw[:0]
+	defer func() { p.raw = raw[:0] }()
 	pieces := false
 	for i := 0; i < len(b) && len(raw) < maxParams; {
 		var rp rawParam
@@ -241,7 +249,7 @@ func (p *parser) param(b []byte, i int) (rp rawParam, next int, ok bool) {
 		return rp, j + k + 1, false
 	}
 	rp = rawParam{section: -1}
-	rp.value, next = paramValue(b, k+1)
+	rp.value, next = p.paramValue(b, k+1)
 	base := name
 	if n := len(base); n > 1 && base[n-1] == '*' {
 		base, rp.ext = base[:n-1], true
@@ -273,10 +281,13 @@ func section(b []byte) (n int, ok bool) {
 
 // paramValue reads a quoted string, or all up to the next semicolon: file names
 // with spaces and brackets often come without quotes.
-func paramValue(b []byte, i int) (value []byte, next int) {
+// The value is in p.scratch.
+func (p *parser) paramValue(b []byte, i int) (value []byte, next int) {
 	i = skipCFWS(b, i)
+	n := len(p.scratch)
 	if i < len(b) && b[i] == '"' {
-		return appendQuoted(nil, b, i)
+		p.scratch, next = appendQuoted(p.scratch, b, i)
+		return p.scratch[n:len(p.scratch):len(p.scratch)], next
 	}
 	j := i
 	for j < len(b) && b[j] != ';' {
@@ -285,7 +296,8 @@ func paramValue(b []byte, i int) (value []byte, next int) {
 		}
 		j++
 	}
-	value = unfold(nil, b[i:j])
+	p.scratch = unfold(p.scratch, b[i:j])
+	value = p.scratch[n:len(p.scratch):len(p.scratch)]
 	if j < len(b) && b[j] == '(' {
 		j = skipComment(b, j)
 	}

@@ -1,5 +1,7 @@
 package message
 
+import "bytes"
+
 const emptyEnvelope = "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"
 
 // appendEnvelope appends ENVELOPE in wire form (RFC 9051 §7.5.2). Of repeated
@@ -41,8 +43,12 @@ func appendField(dst, raw []byte) []byte {
 	if raw == nil {
 		return append(dst, "NIL"...)
 	}
-	var a [256]byte
-	return appendString(dst, unfold(a[:0], raw))
+	n := len(dst)
+	dst = append(dst, '"')
+	if dst = unfold(dst, raw); plain(dst[n+1:]) {
+		return append(dst, '"')
+	}
+	return appendString(dst[:n], bytes.Clone(dst[n+1:]))
 }
 
 // appendAddresses appends env-from and its like:
@@ -51,7 +57,8 @@ func appendField(dst, raw []byte) []byte {
 func appendAddresses(dst []byte, h *headerFields, f field) []byte {
 	n := len(dst)
 	dst = append(dst, '(')
-	p := addressParser{left: MaxAddresses}
+	p := &h.addresses
+	p.left = MaxAddresses
 	for _, s := range h.list {
 		if s.field == f {
 			dst = p.appendWire(dst, h.data[s.start:s.end])

@@ -38,6 +38,8 @@ type headerFields struct {
 	data []byte
 	list []span
 	open bool // continuation lines belong to the last of list
+
+	addresses addressParser // scratch
 }
 
 func (h *headerFields) reset() { h.list, h.open = h.list[:0], false }
@@ -143,7 +145,7 @@ func (h *headerFields) first(f field) []byte {
 // fill gives f.part what its header fields say.
 func (p *parser) fill(f *frame, digest bool) {
 	part, h := f.part, &p.fields
-	if part.Encoding = p.keep(parseEncoding(h.first(fEncoding))); part.Encoding == "" {
+	if part.Encoding = p.keep(p.encoding(h.first(fEncoding))); part.Encoding == "" {
 		part.Encoding = "UNKNOWN"
 	}
 	p.contentType(part, h.first(fType), digest)
@@ -223,7 +225,8 @@ func (p *parser) nstring(raw []byte) NString {
 	if raw == nil {
 		return NString{}
 	}
-	v := unfold(nil, raw)
+	v := unfold(p.scratch[:0], raw)
+	p.scratch = v
 	s := p.keep(v)
 	return NString{s, s != "" || len(v) == 0}
 }

@@ -78,9 +78,14 @@ func appendQuoted(dst, b []byte, i int) ([]byte, int) {
 
 // isToken reports whether c may stand in a token (RFC 2045 §5.1); 8-bit
 // octets may, since mail has them.
-func isToken(c byte) bool {
-	return c > ' ' && c != 0x7f && bytes.IndexByte([]byte(`()<>@,;:\"/[]?=`), c) < 0
-}
+func isToken(c byte) bool { return tokens[c] }
+
+var tokens = func() (t [256]bool) {
+	for i := range t {
+		t[i] = i > ' ' && i != 0x7f && bytes.IndexByte([]byte(`()<>@,;:\"/[]?=`), byte(i)) < 0
+	}
+	return t
+}()
 
 // unfold appends the value of a field to dst without its line breaks (RFC 5322
 // §2.2.3): a line break with the white space octet behind it becomes one space.

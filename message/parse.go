@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"io"
+	"sync"
 )
 
 // Parse reads the structure of the size octets in r, in one pass. Broken MIME
@@ -18,21 +19,39 @@ import (
 //
 // Errors come from r, or are ErrChanged if the file is shorter than size.
 func Parse(r io.ReaderAt, size int64) (*Part, error) {
-	p := parser{win: newWindow(r, size), kept: maxKept}
-	defer p.win.release()
-	if err := p.run(); err != nil {
-		return nil, err
-	}
-	return p.root, nil
+	w := newWindow(r, size)
+	defer w.release()
+	return parse(w)
 }
 
 // ParseBytes is Parse of a message in memory. b is not kept.
 func ParseBytes(b []byte) (*Part, error) {
-	p := parser{win: &window{r: bytes.NewReader(b), size: int64(len(b)), buf: b}, kept: maxKept}
-	if err := p.run(); err != nil {
+	return parse(&window{r: bytes.NewReader(b), size: int64(len(b)), buf: b})
+}
+
+var parserPool = sync.Pool{New: func() any { return new(parser) }}
+
+func parse(w *window) (*Part, error) {
+	p := parserPool.Get().(*parser)
+	*p = parser{win: w, kept: maxKept, stack: p.stack[:0], scratch: p.scratch, raw: p.raw,
+		fields: headerFields{list: p.fields.list, addresses: p.fields.addresses}, out: p.out}
+	err := p.run()
+	root := p.root
+	p.release()
+	if err != nil {
 		return nil, err
 	}
-	return p.root, nil
+	return root, nil
+}
+
+// release gives p back, without what it made and without large buffers.
+func (p *parser) release() {
+	clear(p.stack[:cap(p.stack)])
+	clear(p.raw[:cap(p.raw)])
+	p.win, p.root, p.slab, p.fields.data = nil, nil, nil, nil
+	if cap(p.out)+cap(p.scratch)+cap(p.fields.list)+p.fields.addresses.size() < maxInMemory/4 {
+		parserPool.Put(p)
+	}
 }
 
 // A frame is a part whose end is not known yet.
@@ -60,7 +79,11 @@ type parser struct {
 	kept   int // octets of strings that may still be kept
 	slab   []Part
 	fields headerFields
-	out    []byte // scratch of envelopes
+
+	// scratch
+	out     []byte
+	scratch []byte
+	raw     []rawParam
 }
 
 func (p *parser) run() error {

@@ -137,8 +137,9 @@ func stripHTML(s string) string {
 			}
 			continue
 		}
-		name := tagName(s[1:])
-		if name == "" && !strings.HasPrefix(s, "</") && !strings.HasPrefix(s, "<!") && !strings.HasPrefix(s, "<?") {
+		closing := strings.HasPrefix(s, "</")
+		name := tagName(strings.TrimPrefix(s[1:], "/"))
+		if name == "" && !strings.HasPrefix(s, "<!") && !strings.HasPrefix(s, "<?") {
 			b.WriteByte('<') // not a tag
 			s = s[1:]
 			continue
@@ -149,7 +150,7 @@ func stripHTML(s string) string {
 		}
 		s = s[end+1:]
 		for _, h := range hidden {
-			if name == h {
+			if name == h && !closing {
 				s = skipElement(s, h)
 			}
 		}

@@ -29,6 +29,16 @@ func appendString[S string | []byte](dst []byte, s S) []byte {
 	return appendLiteral(dst, s)
 }
 
+// plain reports whether s can be quoted without escapes.
+func plain(s []byte) bool {
+	for _, c := range s {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return len(s) <= maxQuoted
+}
+
 func appendLiteral[S string | []byte](dst []byte, s S) []byte {
 	b := []byte(s)
 	n := len(b) - bytes.Count(b, []byte{0})
