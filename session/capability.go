@@ -29,13 +29,19 @@ var capabilityList = []capability{
 	{name: "LOGINDISABLED", states: notAuthenticated, when: func(s *Session) bool { return !s.private() }},
 
 	// After login. Each family of commands adds its own.
-	{name: "UNSELECT", states: loggedIn},    // RFC 3691
-	{name: "UIDPLUS", states: loggedIn},     // RFC 4315
-	{name: "NAMESPACE", states: loggedIn},   // RFC 2342
-	{name: "MOVE", states: loggedIn},        // RFC 6851
-	{name: "CONDSTORE", states: loggedIn},   // RFC 7162
-	{name: "OBJECTID", states: loggedIn},    // RFC 8474
-	{name: "UTF8=ACCEPT", states: loggedIn}, // RFC 9755
+	{name: "UNSELECT", states: loggedIn},           // RFC 3691
+	{name: "UIDPLUS", states: loggedIn},            // RFC 4315
+	{name: "NAMESPACE", states: loggedIn},          // RFC 2342
+	{name: "CHILDREN", states: loggedIn},           // RFC 3348
+	{name: "LIST-EXTENDED", states: loggedIn},      // RFC 5258
+	{name: "LIST-STATUS", states: loggedIn},        // RFC 5819
+	{name: "SPECIAL-USE", states: loggedIn},        // RFC 6154
+	{name: "CREATE-SPECIAL-USE", states: loggedIn}, // RFC 6154 §3
+	{name: "STATUS=SIZE", states: loggedIn},        // RFC 8438
+	{name: "MOVE", states: loggedIn},               // RFC 6851
+	{name: "CONDSTORE", states: loggedIn},          // RFC 7162
+	{name: "OBJECTID", states: loggedIn},           // RFC 8474
+	{name: "UTF8=ACCEPT", states: loggedIn},        // RFC 9755
 	{name: "APPENDLIMIT", states: loggedIn, value: func(s *Session) string { // RFC 7889
 		return strconv.FormatInt(s.opt.Limits.Append, 10)
 	}},

@@ -83,6 +83,16 @@ var commands = map[string]command{
 	"EXAMINE": {states: loggedIn, sync: syncNothing, parse: parseExamine},
 	"IDLE":    {states: loggedIn, sync: everything, parse: noArgs(runIdle)},
 
+	"CREATE":      {states: loggedIn, sync: everything, parse: parseCreate},
+	"DELETE":      {states: loggedIn, sync: everything, parse: oneName(runDelete)},
+	"RENAME":      {states: loggedIn, sync: everything, parse: parseRename},
+	"SUBSCRIBE":   {states: loggedIn, sync: everything, parse: oneName(runSubscribe)},
+	"UNSUBSCRIBE": {states: loggedIn, sync: everything, parse: oneName(runUnsubscribe)},
+	"LIST":        {states: loggedIn, sync: everything, parse: parseList},
+	"LSUB":        {states: loggedIn, sync: everything, parse: parseLsub},            // RFC 3501 §6.3.9
+	"NAMESPACE":   {states: loggedIn, sync: everything, parse: noArgs(runNamespace)}, // RFC 2342 too
+	"STATUS":      {states: loggedIn, sync: everything, parse: parseStatus},
+
 	"APPEND": {states: loggedIn, sync: everything, parse: parseAppend}, // RFC 9051 §6.3.12
 
 	// RFC 9051 §6.4, selected

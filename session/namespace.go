@@ -1,0 +1,20 @@
+package session
+
+import "context"
+
+// runNamespace is NAMESPACE (RFC 9051 §6.3.10, RFC 2342): one personal
+// namespace, no others.
+//
+//	namespace-response = "*" SP "NAMESPACE" SP namespace SP namespace SP namespace
+//	namespace          = nil / "(" 1*namespace-descr ")"
+//	namespace-descr    = "(" string SP (DQUOTE QUOTED-CHAR DQUOTE / nil) ... ")"
+func runNamespace(_ context.Context, s *Session) error {
+	s.w.Untagged()
+	s.w.Raw("NAMESPACE ((")
+	s.w.Mailbox(s.account.Prefix())
+	s.w.SP()
+	s.w.String(string(s.account.Separator()))
+	s.w.Raw(")) NIL NIL")
+	s.w.CRLF()
+	return nil
+}
