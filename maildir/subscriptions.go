@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"roost/utf7"
 )
 
 // SubscriptionsFile is Dovecot's list of subscribed names in the root.
@@ -26,17 +24,14 @@ const (
 // kept as they are.
 type Subscriptions struct {
 	version int
-	sep     string // between levels of v1
+	layout  Layout
 	lines   []string
 }
 
 // ParseSubscriptions reads the file; empty data is a new one of version 2. The
-// layout says which separator version 1 has.
+// layout says how levels are written, and which separator version 1 has.
 func ParseSubscriptions(data []byte, layout Layout) Subscriptions {
-	s := Subscriptions{version: 1, sep: "."}
-	if layout.Nested {
-		s.sep = "/"
-	}
+	s := Subscriptions{version: 1, layout: layout}
 	text, ok := strings.CutPrefix(string(data), subscriptionsV2)
 	if ok || len(data) == 0 {
 		s.version = 2
@@ -73,69 +68,67 @@ func (s Subscriptions) Names() []Mailbox {
 	return names
 }
 
-// decode reads a line: modified UTF-7, or UTF-8 of servers that are set so.
-func (s Subscriptions) decode(line string) (Mailbox, error) {
-	sep := s.sep
-	if s.version == 2 {
-		sep = "\t"
+// sep is between the levels of a line.
+func (s Subscriptions) sep() string {
+	switch {
+	case s.version == 2:
+		return "\t"
+	case s.layout.Nested:
+		return "/"
 	}
-	levels := strings.Split(line, sep)
-	if len(levels) > maxLevels {
-		return nil, ErrName
-	}
-	for i, level := range levels {
-		if s.version == 2 {
-			level = tabUnescape(level)
-		}
-		if name, err := utf7.Decode(level); err == nil {
-			level = name
-		} else if isASCII(level) {
-			return nil, ErrName
-		}
-		levels[i] = level
-	}
-	return ParseMailbox(strings.Join(levels, "/"), '/')
+	return "."
 }
 
-// encode writes a line. ErrName: version 1 cannot hold the name.
+// decode reads a line. Levels are written as they are on disk.
+func (s Subscriptions) decode(line string) (Mailbox, error) {
+	m := Mailbox(strings.Split(line, s.sep()))
+	if len(m) > maxLevels {
+		return nil, ErrName
+	}
+	for i, level := range m {
+		if s.version == 2 {
+			level = tabUnescapes.Replace(level)
+		}
+		var err error
+		if m[i], err = s.layout.decode(level); err != nil {
+			return nil, err
+		}
+	}
+	return m.fold(), nil
+}
+
+// encode writes a line.
 func (s Subscriptions) encode(m Mailbox) (string, error) {
 	levels := make([]string, len(m))
 	for i, level := range m {
-		if !validLevel(level) || s.version != 2 && strings.Contains(level, s.sep) {
-			return "", ErrName
+		var err error
+		// No octet of it needs a TAB escape.
+		if levels[i], err = s.layout.encode(level, i == 0); err != nil {
+			return "", err
 		}
-		levels[i] = utf7.Encode(level) // holds no TAB and no \001
 	}
-	if s.version == 2 {
-		return strings.Join(levels, "\t"), nil
-	}
-	return strings.Join(levels, s.sep), nil
+	return strings.Join(levels, s.sep()), nil
 }
 
-// Set adds or removes a name; false: nothing changed. A name that version 1
-// cannot hold makes it a version 2.
+// Set adds or removes a name; false: nothing changed. ErrName: the layout
+// cannot hold it.
 func (s *Subscriptions) Set(m Mailbox, on bool) (bool, error) {
 	if len(m) == 0 || len(m) > maxLevels {
 		return false, ErrName
 	}
-	before := len(s.lines)
+	same := func(line string) bool {
+		have, err := s.decode(line)
+		return err == nil && have.String() == m.String()
+	}
 	if !on {
-		s.lines = slices.DeleteFunc(s.lines, func(line string) bool {
-			have, err := s.decode(line)
-			return err == nil && have.String() == m.String()
-		})
+		before := len(s.lines)
+		s.lines = slices.DeleteFunc(s.lines, same)
 		return len(s.lines) != before, nil
 	}
-	for _, line := range s.lines {
-		if have, err := s.decode(line); err == nil && have.String() == m.String() {
-			return false, nil
-		}
+	if slices.ContainsFunc(s.lines, same) {
+		return false, nil
 	}
 	line, err := s.encode(m)
-	if err != nil && s.version == 1 {
-		s.upgrade()
-		line, err = s.encode(m)
-	}
 	if err != nil {
 		return false, err
 	}
@@ -143,23 +136,9 @@ func (s *Subscriptions) Set(m Mailbox, on bool) (bool, error) {
 	return true, nil
 }
 
-// upgrade turns version 1 into version 2. Lines that cannot be decoded stay
-// octet for octet, with their levels apart.
-func (s *Subscriptions) upgrade() {
-	for i, line := range s.lines {
-		s.lines[i] = strings.ReplaceAll(tabEscape(line), s.sep, "\t")
-	}
-	s.version = 2
-}
-
-// tabEscapes are Dovecot's: \001 and a digit for what would end a level.
-var (
-	tabEscapes   = strings.NewReplacer("\x00", "\x010", "\x01", "\x011", "\t", "\x01t", "\r", "\x01r", "\n", "\x01n")
-	tabUnescapes = strings.NewReplacer("\x010", "\x00", "\x011", "\x01", "\x01t", "\t", "\x01r", "\r", "\x01n", "\n")
-)
-
-func tabEscape(s string) string   { return tabEscapes.Replace(s) }
-func tabUnescape(s string) string { return tabUnescapes.Replace(s) }
+// tabUnescapes undoes Dovecot's escapes: \001 and a digit or letter for what
+// would end a level.
+var tabUnescapes = strings.NewReplacer("\x010", "\x00", "\x011", "\x01", "\x01t", "\t", "\x01r", "\r", "\x01n", "\n")
 
 // ReadSubscriptions reads the file of the tree; none is no error.
 func (t *Tree) ReadSubscriptions() (Subscriptions, FileStamp, error) {
@@ -202,4 +181,3 @@ func (t *Tree) Subscribe(ctx context.Context, on bool, names ...Mailbox) (err er
 	}
 	return lock.Replace(SubscriptionsFile)
 }
-
