@@ -123,7 +123,7 @@ func (p *addressParser) element(raw []byte, i int, inGroup bool) (next int, deli
 			p.angle = true
 		case c == '@' && !p.angle:
 			i = p.atDomain(raw, i+1)
-			space = false
+			space = true
 		case c == '"':
 			p.word(space, c)
 			p.quoted = true
@@ -161,7 +161,7 @@ func (p *addressParser) word(space bool, c byte) {
 	}
 	dot := c == '.' || p.phrase[len(p.phrase)-1] == '.'
 	p.phrase = append(p.phrase, ' ')
-	if !dot {
+	if !dot && !p.at {
 		p.last, p.quoted = len(p.phrase), false
 	}
 }

@@ -91,7 +91,8 @@ type rawParam struct {
 }
 
 // params reads up to maxParams parameters, and joins those that RFC 2231 §3
-// cut in pieces.
+// cut in pieces. A name*=charset'language'value in one piece is left to the
+// client, which every client with RFC 2231 understands, as of other servers.
 func (p *parser) params(b []byte) []Param {
 	if len(trim(b)) == 0 {
 		return nil
@@ -105,7 +106,7 @@ func (p *parser) params(b []byte) []Param {
 		var ok bool
 		if rp, i, ok = p.param(b, i); ok {
 			raw = append(raw, rp)
-			pieces = pieces || rp.section >= 0 || rp.ext
+			pieces = pieces || rp.section >= 0
 		}
 	}
 	list := make([]Param, 0, len(raw))
@@ -117,10 +118,8 @@ func (p *parser) params(b []byte) []Param {
 	}
 	for i, r := range raw {
 		switch {
-		case r.section < 0 && !r.ext:
-			list = append(list, Param{r.name, p.keep(r.value)})
 		case r.section < 0:
-			list = append(list, p.decoded(r.name, []rawParam{r}))
+			list = append(list, Param{r.name, p.keep(r.value)})
 		case firstPiece(raw, i):
 			if joined := collect(raw, r.name); len(joined) > 0 {
 				list = append(list, p.decoded(r.name, joined))
@@ -259,8 +258,8 @@ func (p *parser) param(b []byte, i int) (rp rawParam, next int, ok bool) {
 			base, rp.section = base[:s], n
 		}
 	}
-	if rp.section < 0 && rp.ext && bytes.IndexByte(rp.value, '\'') < 0 {
-		base, rp.ext = name, false // not RFC 2231 at all
+	if rp.section < 0 {
+		base, rp.ext = name, false // what is in one piece stays as it is
 	}
 	rp.name = p.keep(base)
 	return rp, next, rp.name != ""
@@ -289,17 +288,18 @@ func (p *parser) paramValue(b []byte, i int) (value []byte, next int) {
 		p.scratch, next = appendQuoted(p.scratch, b, i)
 		return p.scratch[n:len(p.scratch):len(p.scratch)], next
 	}
-	j := i
-	for j < len(b) && b[j] != ';' {
-		if b[j] == '(' && j > i && isLWSP(b[j-1]) {
-			break
+	j, next := i, -1
+	for tried := false; j < len(b) && b[j] != ';'; j++ {
+		if b[j] == '(' && !tried && j > i && isLWSP(b[j-1]) {
+			tried = true
+			k := skipCFWS(b, j)
+			if k == len(b) || b[k] == ';' { // else it is part of the value
+				next = k
+				break
+			}
 		}
-		j++
 	}
 	p.scratch = unfold(p.scratch, b[i:j])
 	value = p.scratch[n:len(p.scratch):len(p.scratch)]
-	if j < len(b) && b[j] == '(' {
-		j = skipComment(b, j)
-	}
-	return value, j
+	return value, max(j, next)
 }

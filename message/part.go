@@ -6,9 +6,9 @@ type NString struct {
 	Present bool
 }
 
-// Param is one parameter of a Content-Type or Content-Disposition field. Name
-// is as written; a value with RFC 2231 character sets is decoded to UTF-8 and
-// its name ends in "*" (RFC 9051 §7.5.2).
+// Param is one parameter of a Content-Type or Content-Disposition field, as
+// written; but one that came in pieces is joined, and if it has a character set
+// its value is in UTF-8 and its name ends in "*" (RFC 9051 §7.5.2).
 type Param struct {
 	Name, Value string
 }
@@ -68,9 +68,19 @@ func (p *Part) Param(name string) (string, bool) { return findParam(p.Params, na
 func (p *Part) Filename() string {
 	for _, ps := range [...][]Param{p.DispParams, p.Params} {
 		for _, name := range [...]string{"filename*", "filename", "name*", "name"} {
-			if v, ok := findParam(ps, name); ok {
-				return DecodeText([]byte(v))
+			v, ok := findParam(ps, name)
+			if !ok {
+				continue
 			}
+			if name[len(name)-1] == '*' {
+				if charset, rest := cutCharset([]byte(v)); charset != "" {
+					if u, ok := toUTF8(charset, unpercent(rest)); ok {
+						return string(u)
+					}
+				}
+				return v
+			}
+			return DecodeText([]byte(v))
 		}
 	}
 	return ""
