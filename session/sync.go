@@ -68,7 +68,7 @@ func (s *Session) writeFetchFlags(m mailbox.Message) {
 	s.w.Untagged()
 	s.w.Number(uint64(m.Seq))
 	s.w.Raw(" FETCH (")
-	if s.enabled.rev2 || s.enabled.qresync || s.cmd.uid() {
+	if s.enabled.rev2 || s.enabled.condstore || s.cmd.uid() { // RFC 9051 §7.5.2, RFC 7162 §3.2.4, RFC 9051 §6.4.9
 		s.w.Raw("UID ")
 		s.w.Number(uint64(m.UID))
 		s.w.SP()
