@@ -72,6 +72,19 @@ type liveBits struct {
 
 var noLiveBits = &liveBits{prefix: []int32{0}}
 
+// fullLiveBits has a message in each of n rows.
+func fullLiveBits(n int) *liveBits {
+	e := liveEdit{from: noLiveBits, fresh: map[int]*liveBlock{}, rows: n}
+	for row := 0; row < n; row += liveWordRows {
+		w := ^uint64(0)
+		if n-row < liveWordRows {
+			w = 1<<(n-row) - 1
+		}
+		e.block(index.Row(row)).bits[row%liveBlockRows/liveWordRows] = w
+	}
+	return e.done()
+}
+
 // Len is the number of messages.
 func (l *liveBits) Len() int { return int(l.prefix[len(l.blocks)]) }
 

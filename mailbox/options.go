@@ -13,11 +13,11 @@ import (
 // An allocator is what a live mailbox asks its account: the account gives out
 // UIDVALIDITY, keeps ceilings, and knows where the mailbox is. *slot is one.
 type allocator interface {
-	claim(id string, uidValidity uint32) (claim, error)
-	lost() (id string, uidValidity uint32, c claim)
+	known() index.Known // by directory: for index.Options.Known
+	claim(id index.MailboxID, uidValidity uint32) (claim, error)
 	newUIDValidity(seen uint32) (uint32, error)
-	register(id string, uidValidity uint32, uidNext imap.UID, modSeq ModSeq, adopted []byte) error
-	raise(id string, uidNext imap.UID, modSeq ModSeq) (imap.UID, ModSeq, error)
+	register(known index.Known, adopted []byte) error
+	raise(id index.MailboxID, uidNext imap.UID, modSeq ModSeq) error // exact: index adds the step
 	inPlace(dir disk.Dir) (bool, error)
 	name() string
 }
@@ -29,7 +29,10 @@ type mailboxOptions struct {
 	Dir      *maildir.Dir // the directory with new, cur and tmp
 	IndexDir disk.Dir     // where roost.index and roost.cache are
 	Slot     allocator
+	Released func()           // called by Release; nil: nothing
+	Namer    *maildir.Namer   // of the process; nil: one of its own
 	Watcher  *maildir.Watcher // nil: poll
+	Owner    string           // whose watches they are
 	Log      *slog.Logger     // nil: discard
 	Counters *Counters        // nil: private ones
 

@@ -1,7 +1,11 @@
 package mailbox
 
 import (
+	"context"
+	"fmt"
 	"iter"
+	"slices"
+	"sync/atomic"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -120,4 +124,336 @@ type StoreResult struct {
 type CopyResult struct {
 	UIDValidity  uint32
 	Source, Dest []imap.UID
+}
+
+// A View is one session's picture of a mailbox: message numbers as its client
+// knows them. They change only in Sync (RFC 9051 §2.3.1.2). It is used by one
+// goroutine; during a command the methods that only read may be called by
+// several. Whatever a method tells is added to the Barrier of the session.
+type View struct {
+	mb       *Mailbox
+	ix       *index.Index // the one that the rows belong to
+	b        *Barrier
+	readOnly bool
+	wantNew  bool
+	changed  chan struct{}
+
+	noted atomic.Uint64 // position that b has already
+	last  atomic.Uint64 // number and row of the message looked at last: see row
+
+	bits    *liveBits    // message numbers
+	modSeq  index.ModSeq // everything up to it was told
+	owed    index.ModSeq // lowest of the expunges still owed; 0: none
+	uidNext imap.UID
+	cursor  uint64 // place in the change log
+	version uint64 // of the mailbox, at the last Sync
+	words   int    // keywords told
+	recent  uidRanges
+	ended   bool        // Close was called
+	dropped atomic.Bool // the mailbox ended it: ErrGone
+}
+
+// A uidRange is the UIDs from From to below To.
+type uidRange struct{ From, To imap.UID }
+
+type uidRanges []uidRange
+
+// add appends what comes after everything in r.
+func (r uidRanges) add(u uidRange) uidRanges {
+	if u.From >= u.To {
+		return r
+	}
+	if k := len(r); k > 0 && r[k-1].To >= u.From {
+		r[k-1].To = max(r[k-1].To, u.To)
+		return r
+	}
+	return append(r, u)
+}
+
+func (r uidRanges) has(uid imap.UID) bool {
+	for i := len(r) - 1; i >= 0; i-- {
+		if uid >= r[i].From {
+			return uid < r[i].To
+		}
+	}
+	return false
+}
+
+// Open gives a session its View: registered for changes and filled in one
+// step. It brings the mailbox up to date first. Everything the View tells and
+// does is added to b. Errors: ErrUnavailable, ErrGone, and those of the disk.
+func (mb *Mailbox) Open(ctx context.Context, readOnly bool, b *Barrier) (*View, error) {
+	if err := mb.refresh(ctx); err != nil {
+		return nil, err
+	}
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if err := mb.stateLocked(); err != nil {
+		return nil, err
+	}
+	v := &View{
+		mb: mb, ix: mb.ix, b: b, readOnly: readOnly || mb.readOnly,
+		changed: make(chan struct{}, 1),
+	}
+	mb.views[v] = struct{}{}
+	v.moveLocked(mb.live)
+	v.recent = v.recent.add(uidRange{}) // none
+	v.takeRecentLocked()
+	mb.touch()
+	mb.toldLocked(v)
+	return v, nil
+}
+
+// Close ends the View; its mailbox must be released beside.
+func (v *View) Close() {
+	if v.ended {
+		return
+	}
+	v.ended = true
+	v.mb.mu.Lock()
+	defer v.mb.mu.Unlock()
+	delete(v.mb.views, v)
+	v.mb.sweepLocked()
+	v.mb.touch()
+}
+
+// Mailbox is what the View looks at.
+func (v *View) Mailbox() *Mailbox { return v.mb }
+
+// ReadOnly reports whether nothing may be changed through v: asked for, or the
+// files cannot be written.
+func (v *View) ReadOnly() bool { return v.readOnly }
+
+// WantNew makes Sync fill Changes.New.
+func (v *View) WantNew(on bool) { v.wantNew = on }
+
+// Len is the number of messages.
+func (v *View) Len() int { return v.bits.Len() }
+
+// Recent is the number of messages with \Recent for this session.
+func (v *View) Recent() int {
+	n := 0
+	for _, r := range v.recent {
+		n += v.bits.Before(v.ix.RowFrom(r.To)) - v.bits.Before(v.ix.RowFrom(r.From))
+	}
+	return n
+}
+
+// UIDNext is above the UID of every message of the View, and at most what the
+// next message gets.
+func (v *View) UIDNext() imap.UID {
+	v.note()
+	return v.uidNext
+}
+
+// FirstUnseen is the number of the first message without \Seen; 0: none.
+func (v *View) FirstUnseen() SeqNum {
+	var found SeqNum
+	v.bits.each(0, index.Row(v.bits.rows), func(row index.Row) bool {
+		if v.ix.Flags(row)&index.Seen == 0 {
+			found = v.bits.Seq(row)
+		}
+		return found == 0
+	})
+	v.note()
+	return found
+}
+
+// HighestModSeq is what the client may remember: below any expunge still owed
+// (RFC 7162 §3.2).
+func (v *View) HighestModSeq() index.ModSeq {
+	v.note()
+	if v.owed != 0 && v.owed <= v.modSeq {
+		return v.owed - 1
+	}
+	return v.modSeq
+}
+
+// UID is the UID of message n; 0 if there is none.
+func (v *View) UID(n SeqNum) imap.UID {
+	row := v.row(n)
+	if row < 0 {
+		return 0
+	}
+	v.note()
+	return v.ix.UID(row)
+}
+
+// Seq is the number of the message with that UID; 0: not in the View.
+func (v *View) Seq(uid imap.UID) SeqNum {
+	row := v.ix.RowFrom(uid)
+	if !v.bits.Has(row) || v.ix.UID(row) != uid {
+		return 0
+	}
+	v.note()
+	return v.bits.Seq(row)
+}
+
+// Message is the state of message n now; the zero Message if there is none.
+func (v *View) Message(n SeqNum) Message {
+	row := v.row(n)
+	if row < 0 {
+		return Message{}
+	}
+	m := v.message(n, row)
+	v.note()
+	return m
+}
+
+func (v *View) message(n SeqNum, row index.Row) Message {
+	m := Message{Seq: n, UID: v.ix.UID(row)}
+	m.ModSeq, m.Flags, m.Keywords = v.ix.State(row)
+	m.Recent = len(v.recent) > 0 && v.recent.has(m.UID)
+	return m
+}
+
+// KeywordNames gives the names of a set of keywords, sorted; shared, do not change.
+func (v *View) KeywordNames(k index.KeywordSet) []string { return v.ix.KeywordNames(k) }
+
+// Keywords are the keywords known in the mailbox, for FLAGS; shared.
+func (v *View) Keywords() []string {
+	v.note()
+	return v.ix.AllKeywords()
+}
+
+// KeywordsFull reports that no keyword can be added (no \* in PERMANENTFLAGS).
+func (v *View) KeywordsFull() bool { return v.ix.KeywordsFull() }
+
+// Expunged reports that message n is gone, but this session was not told.
+func (v *View) Expunged(n SeqNum) bool {
+	row := v.row(n)
+	return row >= 0 && v.ix.Gone(row)
+}
+
+// Vanished gives the UIDs of set that were expunged after since and that this
+// session does not hold any more (RFC 7162 §3.2.5, §3.2.6).
+func (v *View) Vanished(since index.ModSeq, set imap.UIDSet) imap.UIDSet {
+	v.mb.mu.Lock()
+	gone := v.ix.Vanished(since, set)
+	v.mb.mu.Unlock()
+	v.note()
+	if v.owed == 0 && v.version == v.mb.version.Load() {
+		return gone
+	}
+	return v.withoutHeld(gone)
+}
+
+// withoutHeld takes out of gone what the client still has a number for, and
+// what it was never told of.
+func (v *View) withoutHeld(gone imap.UIDSet) imap.UIDSet {
+	var out imap.UIDSet
+	for _, r := range gone {
+		lo, hi := r.Start, min(r.Stop, v.uidNext-1)
+		v.bits.each(v.ix.RowFrom(r.Start), v.ix.RowFrom(r.Stop+1), func(row index.Row) bool {
+			uid := v.ix.UID(row)
+			if lo < uid && uid <= hi {
+				out.AddRange(lo, uid-1)
+			}
+			lo = uid + 1
+			return true
+		})
+		if lo <= hi {
+			out.AddRange(lo, hi)
+		}
+	}
+	return out
+}
+
+// Numbers resolves a sequence set: a number beyond Len is ErrBadSet; `*` in an
+// empty mailbox too (RFC 9051 §9 seq-number).
+func (v *View) Numbers(set imap.SeqSet) (Seqs, error) {
+	last := uint32(v.Len())
+	out := make(Seqs, 0, len(set))
+	for _, r := range set {
+		lo, hi := r.Start, r.Stop
+		if lo == 0 {
+			lo = last
+		}
+		if hi == 0 {
+			hi = last
+		}
+		if lo > hi {
+			lo, hi = hi, lo
+		}
+		if lo == 0 || hi > last {
+			return nil, fmt.Errorf("%w: %d of %d", ErrBadSet, hi, last)
+		}
+		out = append(out, SeqRange{SeqNum(lo), SeqNum(hi)})
+	}
+	return out.normal(), nil
+}
+
+// UIDs resolves a UID set; `n:*` holds the last message (RFC 9051 §6.4.9).
+func (v *View) UIDs(set imap.UIDSet) Seqs {
+	n := v.Len()
+	if n == 0 {
+		return nil
+	}
+	last := v.UID(SeqNum(n))
+	out := make(Seqs, 0, len(set))
+	for _, r := range set {
+		lo, hi := r.Start, r.Stop
+		if lo == 0 {
+			lo = last
+		}
+		if hi == 0 {
+			hi = last
+		}
+		if lo > hi {
+			lo, hi = hi, lo
+		}
+		first := SeqNum(v.bits.Before(v.ix.RowFrom(lo)) + 1)
+		end := SeqNum(n)
+		if hi < last {
+			end = SeqNum(v.bits.Before(v.ix.RowFrom(hi + 1)))
+		}
+		if first <= end {
+			out = append(out, SeqRange{first, end})
+		}
+	}
+	return out.normal()
+}
+
+// normal sorts and joins ranges.
+func (s Seqs) normal() Seqs {
+	slices.SortFunc(s, func(a, b SeqRange) int { return int(int64(a.First) - int64(b.First)) })
+	out := s[:0]
+	for _, r := range s {
+		if k := len(out); k > 0 && r.First <= out[k-1].Last+1 {
+			out[k-1].Last = max(out[k-1].Last, r.Last)
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// row is the row of message n, -1 if there is none. Going through the messages
+// in order costs next to nothing.
+func (v *View) row(n SeqNum) index.Row {
+	last := v.last.Load()
+	if at := SeqNum(last >> 32); at != 0 && n == at+1 && int(n) <= v.Len() {
+		row := index.Row(uint32(last)) + 1
+		v.bits.each(row, index.Row(v.bits.rows), func(r index.Row) bool {
+			row = r
+			return false
+		})
+		v.last.Store(uint64(n)<<32 | uint64(uint32(row)))
+		return row
+	}
+	row := v.bits.Row(n)
+	if row >= 0 {
+		v.last.Store(uint64(n)<<32 | uint64(uint32(row)))
+	}
+	return row
+}
+
+// note makes the session's next flush wait for everything published so far. It
+// is called after the columns were read, so that what they said is in.
+func (v *View) note() {
+	pos := uint64(v.ix.Pos())
+	if v.noted.Load() < pos {
+		v.noted.Store(pos)
+		v.b.add(v.mb, pos)
+	}
 }

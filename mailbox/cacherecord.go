@@ -1,0 +1,145 @@
+package mailbox
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"io"
+	"time"
+
+	"roost/disk"
+	"roost/index"
+	"roost/message"
+)
+
+// What the cache holds for a message, version 1; numbers are uvarints, octets
+// have their number before them:
+//
+//	version served dev ino digest(16) part structure header preview
+//
+// part is what message.AppendBinary writes (with the envelope), structure is
+// BODYSTRUCTURE in wire form, header the header block as stored, empty if it is
+// longer than headerCached.
+const cacheVersion = 1
+
+// headerCached is the longest header block that is kept in the cache.
+const headerCached = 16 << 10
+
+type cacheRecord struct {
+	served    int64
+	id        disk.Identity
+	digest    [16]byte
+	part      []byte
+	structure []byte
+	header    []byte
+	preview   []byte
+
+	size  int64     // of the file
+	mtime time.Time // of the file
+	buf   []byte    // holds the slices above
+}
+
+// get reads the record of row; false if there is none that can be read.
+func (r *cacheRecord) get(ix *index.Index, row index.Row) bool {
+	e, ok := ix.Cache().Get(row, r.buf)
+	if !ok {
+		return false
+	}
+	r.size, r.mtime = e.Size, e.Mtime
+	return r.decode(e.Payload)
+}
+
+// decode reads a payload, which it keeps.
+func (r *cacheRecord) decode(b []byte) bool {
+	r.buf = b
+	if len(b) == 0 || b[0] != cacheVersion {
+		return false
+	}
+	b = b[1:]
+	var nums [3]uint64
+	for i := range nums {
+		n, k := binary.Uvarint(b)
+		if k <= 0 {
+			return false
+		}
+		nums[i], b = n, b[k:]
+	}
+	r.served, r.id = int64(nums[0]), disk.Identity{Dev: nums[1], Ino: nums[2]}
+	if r.served < 0 || len(b) < len(r.digest) {
+		return false
+	}
+	copy(r.digest[:], b)
+	b = b[len(r.digest):]
+	for _, field := range [...]*[]byte{&r.part, &r.structure, &r.header, &r.preview} {
+		n, k := binary.Uvarint(b)
+		if k <= 0 || n > uint64(len(b)-k) {
+			return false
+		}
+		*field, b = b[k:k+int(n):k+int(n)], b[k+int(n):]
+	}
+	return true
+}
+
+// make fills r from a file that was parsed.
+func (r *cacheRecord) make(f io.ReaderAt, info disk.Info, p *message.Part) error {
+	digest, err := digestOf(f, info.Size)
+	if err != nil {
+		return err
+	}
+	var header []byte
+	if n := p.Body - p.Header; n > 0 && n <= headerCached {
+		header = make([]byte, n)
+		if _, err := f.ReadAt(header, p.Header); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+	preview, err := message.Preview(f, p)
+	if err != nil {
+		return err
+	}
+	b := append(r.buf[:0], cacheVersion)
+	b = binary.AppendUvarint(b, uint64(p.Size()))
+	b = binary.AppendUvarint(b, info.Dev)
+	b = binary.AppendUvarint(b, info.Ino)
+	b = append(b, digest[:]...)
+	for _, field := range [...][]byte{p.AppendBinary(nil), p.AppendBodyStructure(nil), header, []byte(preview)} {
+		b = binary.AppendUvarint(b, uint64(len(field)))
+		b = append(b, field...)
+	}
+	r.size, r.mtime = info.Size, info.Mtime
+	r.decode(b)
+	return nil
+}
+
+// put writes r to the cache; without, everything still works.
+func (r *cacheRecord) put(ix *index.Index, row index.Row, info disk.Info) {
+	_ = ix.Cache().Put(row, index.CacheEntry{
+		Size: info.Size, Mtime: info.Mtime, Parser: message.Version, Payload: r.buf,
+	})
+}
+
+// digestSize is how much of a file is read to know it again: all that programs
+// change in place is in the header.
+const digestSize = 16 << 10
+
+// digestOf is the SHA-256 of the beginning of a file, cut to 128 bits.
+func digestOf(f io.ReaderAt, size int64) (d [16]byte, err error) {
+	b := make([]byte, min(size, digestSize))
+	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+		return d, err
+	}
+	sum := sha256.Sum256(b)
+	copy(d[:], sum[:])
+	return d, nil
+}
+
+// A fileID knows a file again under another name (R13).
+type fileID struct {
+	id    disk.Identity
+	size  int64
+	mtime time.Time
+}
+
+func (id fileID) matches(info disk.Info) bool {
+	return id.id == info.Identity && id.size == info.Size
+}

@@ -1,0 +1,367 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"roost/disk"
+	"roost/index"
+	"roost/message"
+)
+
+// Content is the lazily opened content of one message: from the cache where
+// that knows, from the file else. Close it. The slices that its methods give
+// are valid until then. It is used by one goroutine.
+type Content struct {
+	mb   *Mailbox
+	ix   *index.Index
+	row  index.Row
+	file disk.File // nil: not opened
+	info disk.Info // of file
+	done bool      // the cache was asked
+	rec  cacheRecord
+	part *message.Part
+	wire []byte // BODY
+}
+
+// Content opens what message n says. It works for messages that are expunged
+// but not yet told, as long as their file is kept (else ErrExpunged).
+func (v *View) Content(n SeqNum) *Content {
+	c, ok := v.mb.contents.Get().(*Content)
+	if !ok {
+		c = &Content{}
+	}
+	c.mb, c.ix, c.row = v.mb, v.ix, v.row(n)
+	v.note()
+	return c
+}
+
+// Close gives back what was opened.
+func (c *Content) Close() {
+	if c.file != nil {
+		c.file.Close()
+	}
+	mb, buf := c.mb, c.rec.buf
+	*c = Content{rec: cacheRecord{buf: buf}}
+	if mb != nil {
+		mb.contents.Put(c)
+	}
+}
+
+// Size is RFC822.SIZE: octets as served (RFC 9051 §2.3.4).
+func (c *Content) Size() (int64, error) {
+	if c.row < 0 {
+		return 0, ErrExpunged
+	}
+	if size := c.ix.Size(c.row); size != index.UnknownSize {
+		return size, nil
+	}
+	if err := c.load(); err != nil {
+		return 0, err
+	}
+	c.mb.fill.meta(c.ix, index.Meta{Row: c.row, Size: c.rec.served})
+	return c.rec.served, nil
+}
+
+// InternalDate is INTERNALDATE (RFC 9051 §2.3.3): the date that APPEND gave, or
+// the time of the file when it was first looked at.
+func (c *Content) InternalDate() (time.Time, error) {
+	if c.row < 0 {
+		return time.Time{}, ErrExpunged
+	}
+	if d := c.ix.Date(c.row); d.Known {
+		return d.Time(), nil
+	}
+	info, err := c.stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+	d := index.DateOf(info.Mtime.UTC())
+	c.mb.fill.meta(c.ix, index.Meta{Row: c.row, Size: index.UnknownSize, Date: d})
+	return d.Time(), nil
+}
+
+// SaveDate is when the message came into this mailbox (RFC 8514); for one that
+// was there before the index, when its file last changed in any way.
+func (c *Content) SaveDate() (time.Time, error) {
+	if c.row < 0 {
+		return time.Time{}, ErrExpunged
+	}
+	if t := c.ix.SaveDate(c.row); !t.IsZero() {
+		return t, nil
+	}
+	info, err := c.stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+	t := info.Ctime.Truncate(time.Second)
+	c.mb.fill.meta(c.ix, index.Meta{Row: c.row, Size: index.UnknownSize, SaveDate: t})
+	return t, nil
+}
+
+// Envelope is ENVELOPE in wire form.
+func (c *Content) Envelope() ([]byte, error) {
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	if env, ok := message.BinaryEnvelope(c.rec.part); ok {
+		return env, nil
+	}
+	p, err := c.Part()
+	if err != nil {
+		return nil, err
+	}
+	return p.AppendEnvelope(nil), nil
+}
+
+// Body is BODY in wire form.
+func (c *Content) Body() ([]byte, error) {
+	if c.wire != nil {
+		return c.wire, nil
+	}
+	p, err := c.Part()
+	if err != nil {
+		return nil, err
+	}
+	c.wire = p.AppendBody(nil)
+	return c.wire, nil
+}
+
+// BodyStructure is BODYSTRUCTURE in wire form.
+func (c *Content) BodyStructure() ([]byte, error) {
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	return c.rec.structure, nil
+}
+
+// Part is the parsed structure; it may be kept.
+func (c *Content) Part() (*message.Part, error) {
+	if c.part != nil {
+		return c.part, nil
+	}
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	if c.part != nil { // load has parsed it
+		return c.part, nil
+	}
+	p, err := message.ParseBinary(c.rec.part)
+	if err != nil { // of another version: parse again
+		f, size, err := c.Reader()
+		if err != nil {
+			return nil, err
+		}
+		if p, err = message.Parse(f, size); err != nil {
+			return nil, fmt.Errorf("mailbox: parse message: %w", diskErr(err))
+		}
+	}
+	c.part = p
+	return p, nil
+}
+
+// Reader gives the stored octets and how many there are.
+func (c *Content) Reader() (io.ReaderAt, int64, error) {
+	if err := c.open(); err != nil {
+		return nil, 0, err
+	}
+	return c.file, c.info.Size, nil
+}
+
+// Header gives the header block as stored, from the cache if it has it.
+func (c *Content) Header() ([]byte, error) {
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	if len(c.rec.header) > 0 {
+		return c.rec.header, nil
+	}
+	p, err := c.Part()
+	if err != nil {
+		return nil, err
+	}
+	if p.Body <= p.Header {
+		return nil, nil
+	}
+	f, _, err := c.Reader()
+	if err != nil {
+		return nil, err
+	}
+	h := make([]byte, min(p.Body-p.Header, maxHeader))
+	if _, err := f.ReadAt(h, p.Header); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("mailbox: read header: %w", diskErr(err))
+	}
+	return h, nil
+}
+
+// maxHeader bounds a header block in memory.
+const maxHeader = 1 << 20
+
+// Preview is PREVIEW (RFC 8970); UTF-8, may be empty.
+func (c *Content) Preview() (string, error) {
+	if err := c.load(); err != nil {
+		return "", err
+	}
+	return string(c.rec.preview), nil
+}
+
+// load makes rec that of the message: from the cache, or by parsing the file,
+// which fills the cache.
+func (c *Content) load() error {
+	if c.row < 0 {
+		return ErrExpunged
+	}
+	if c.done {
+		return nil
+	}
+	if c.rec.get(c.ix, c.row) {
+		c.done = true
+		return nil
+	}
+	if err := c.open(); err != nil {
+		return err
+	}
+	return c.parse()
+}
+
+// parse reads the file and puts what it says into the cache.
+func (c *Content) parse() error {
+	p, err := message.Parse(c.file, c.info.Size)
+	if err != nil {
+		return fmt.Errorf("mailbox: parse message: %w", diskErr(err))
+	}
+	if err := c.rec.make(c.file, c.info, p); err != nil {
+		return fmt.Errorf("mailbox: read message: %w", diskErr(err))
+	}
+	c.part, c.done = p, true
+	if !c.ix.Gone(c.row) {
+		c.rec.put(c.ix, c.row, c.info)
+		c.mb.fill.learned(c.ix, c.row, c.rec.served, c.info)
+	}
+	return nil
+}
+
+// stat describes the file.
+func (c *Content) stat() (disk.Info, error) {
+	if c.file != nil {
+		return c.info, nil
+	}
+	name := c.ix.Name(c.row)
+	info, err := c.mb.dir.Lstat(placeOf(name), c.mb.fileName(c.ix.Base(c.row), name))
+	if err == nil && !c.ix.Gone(c.row) {
+		return info, nil
+	}
+	err = c.open()
+	return c.info, err
+}
+
+// open opens the file, and checks that it still is what the cache says (R11).
+func (c *Content) open() error {
+	if c.file != nil {
+		return nil
+	}
+	if c.row < 0 {
+		return ErrExpunged
+	}
+	f, err := c.mb.openFile(c.ix, c.row)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return diskErr(err)
+	}
+	c.file, c.info = f, info
+	if c.ix.Gone(c.row) {
+		return nil
+	}
+	var known cacheRecord
+	if !known.get(c.ix, c.row) || known.size == info.Size && known.mtime.Equal(info.Mtime) {
+		return nil
+	}
+	if known.size == info.Size {
+		if d, err := digestOf(f, info.Size); err == nil && d == known.digest {
+			// touch, cp, a restore without times: the same message.
+			known.put(c.ix, c.row, info)
+			return nil
+		}
+	}
+	c.mb.replaced(c.ix, c.row)
+	f.Close()
+	c.file = nil
+	return ErrExpunged
+}
+
+// openTries are the pauses between the attempts to open a file that other
+// programs rename (R5).
+var openPauses = [...]time.Duration{time.Millisecond, 5 * time.Millisecond, 25 * time.Millisecond, 125 * time.Millisecond, 0}
+
+// openFile opens the file of row under whatever name it has by now. ErrExpunged:
+// the message is gone, and so is its file. ErrUnavailable: it cannot be found.
+func (mb *Mailbox) openFile(ix *index.Index, row index.Row) (disk.File, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for try, pause := range openPauses {
+		f, err := mb.tryOpen(ix, row)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return f, diskErr(err)
+		}
+		if ix.Gone(row) && try > 0 {
+			return nil, ErrExpunged
+		}
+		if mb.index() != ix {
+			return nil, ErrGone
+		}
+		if pause == 0 {
+			break
+		}
+		wait := time.NewTimer(pause)
+		<-wait.C
+		if try > 0 {
+			if err := mb.refreshHard(ctx, try > 1); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return nil, fmt.Errorf("%w: the file of UID %d cannot be found", ErrUnavailable, ix.UID(row))
+}
+
+func (mb *Mailbox) tryOpen(ix *index.Index, row index.Row) (disk.File, error) {
+	if ix.Gone(row) {
+		mb.mu.Lock()
+		g, ok := mb.work.gone.files[row]
+		mb.mu.Unlock()
+		if ok {
+			return mb.dir.Tmp().Open(g.tmp)
+		}
+	}
+	n := ix.Name(row)
+	return mb.dir.OpenMessage(placeOf(n), mb.fileName(ix.Base(row), n))
+}
+
+// replaced gives the file of row a new UID: its content was changed in place,
+// and a message never changes (RFC 9051 §2.3.1.1, R11).
+func (mb *Mailbox) replaced(ix *index.Index, row index.Row) {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if mb.ix != ix || !mb.live.Has(row) || mb.writableLocked() != nil {
+		return
+	}
+	mb.log.Warn("a message was changed in place and gets a new UID", "uid", ix.UID(row), "base", ix.Base(row))
+	add := index.Add{
+		Base: ix.Base(row), Name: ix.Name(row), Flags: ix.Flags(row), Keywords: ix.Keywords(row),
+		Size: index.UnknownSize, SaveDate: mb.o.FS.Now(),
+	}
+	if err := mb.expungeLocked(&index.Batch{Expunges: []index.Expunge{{Row: row}}}, nil); err != nil {
+		mb.log.Error("cannot record the change", "err", err)
+		return
+	}
+	if _, err := mb.addLocked(&index.Batch{Adds: []index.Add{add}}, nil); err != nil {
+		mb.log.Error("cannot record the change", "err", err)
+	}
+}

@@ -1,0 +1,257 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"roost/index"
+	"roost/maildir"
+)
+
+// An unlinkJob is the file of an expunged message.
+type unlinkJob struct {
+	row     index.Row // NoRow: from before the mailbox was loaded
+	file    index.ToUnlink
+	pos     index.Pos // of the record; the file stays until it is durable
+	removed uint64    // Views at or above it were told
+}
+
+// Expunge removes what is \Deleted, in set if that is not nil (RFC 9051 §6.4.3,
+// §6.4.9); the following Sync tells it. n is how many went. The files go once
+// the record is durable.
+func (v *View) Expunge(ctx context.Context, set Seqs) (n int, err error) {
+	mb := v.mb
+	rows, err := v.deleted(set)
+	if err != nil || len(rows) == 0 {
+		return 0, err
+	}
+	b, err := mb.measure(ctx, rows)
+	if err != nil {
+		return 0, err
+	}
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if err := v.writeLocked(); err != nil {
+		return 0, err
+	}
+	// Flags may have changed since, and others may have expunged them.
+	kept := b.Expunges[:0]
+	for _, e := range b.Expunges {
+		if mb.live.Has(e.Row) && v.ix.Flags(e.Row)&index.Deleted != 0 {
+			kept = append(kept, e)
+		}
+	}
+	b.Expunges = kept
+	if len(kept) == 0 {
+		return 0, nil
+	}
+	if err := mb.expungeLocked(b, v); err != nil {
+		return 0, err
+	}
+	v.note()
+	return len(kept), nil
+}
+
+// deleted are the rows of the messages of v that are \Deleted, in set if that
+// is not nil.
+func (v *View) deleted(set Seqs) (rows []index.Row, err error) {
+	v.mb.mu.Lock()
+	defer v.mb.mu.Unlock()
+	if err := v.writeLocked(); err != nil {
+		return nil, err
+	}
+	add := func(row index.Row) bool {
+		if v.ix.Flags(row)&index.Deleted != 0 && v.mb.live.Has(row) {
+			rows = append(rows, row)
+		}
+		return true
+	}
+	if set == nil {
+		v.bits.each(0, index.Row(v.bits.rows), add)
+		return rows, nil
+	}
+	for n := range set.All() {
+		if row := v.row(n); row >= 0 {
+			add(row)
+		}
+	}
+	return rows, nil
+}
+
+// measure looks at the files of rows, so that they are known again when they
+// are to be removed. A file that has another name by now is found first.
+func (mb *Mailbox) measure(ctx context.Context, rows []index.Row) (*index.Batch, error) {
+	b := &index.Batch{Expunges: make([]index.Expunge, 0, len(rows))}
+	for _, row := range rows {
+		e := index.Expunge{Row: row}
+		for try := range 3 {
+			ix := mb.index()
+			n := ix.Name(row)
+			info, err := mb.dir.Lstat(placeOf(n), mb.fileName(ix.Base(row), n))
+			if err == nil {
+				e.Unlink, e.Size, e.Mtime = true, info.Size, info.Mtime
+				break
+			}
+			if !errors.Is(err, fs.ErrNotExist) {
+				return nil, diskErr(err)
+			}
+			if try == 2 {
+				break // gone already
+			}
+			if err := mb.refreshHard(ctx, try > 0); err != nil {
+				return nil, err
+			}
+		}
+		b.Expunges = append(b.Expunges, e)
+	}
+	return b, nil
+}
+
+// refreshHard brings the mailbox up to date although nothing seems to have
+// changed; with a scan, if asked.
+func (mb *Mailbox) refreshHard(ctx context.Context, scan bool) error {
+	select {
+	case mb.syncing <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-mb.syncing }()
+	mb.quiet.Store(nil)
+	if scan {
+		mb.files.wantScan = true
+	}
+	return mb.bringUpToDate(ctx)
+}
+
+// expungeLocked writes b, whose Expunges are messages, and publishes it. mb.mu
+// must be held.
+func (mb *Mailbox) expungeLocked(b *index.Batch, by *View) error {
+	if len(b.Expunges) == 0 {
+		return nil
+	}
+	files := make([]index.ToUnlink, len(b.Expunges))
+	rows := make([]index.Row, len(b.Expunges))
+	for i, e := range b.Expunges {
+		rows[i] = e.Row
+		files[i] = index.ToUnlink{
+			UID: mb.ix.UID(e.Row), Base: mb.ix.Base(e.Row), Name: mb.ix.Name(e.Row), Size: e.Size, Mtime: e.Mtime,
+		}
+	}
+	a, err := mb.applyLocked(b)
+	if err != nil {
+		return err
+	}
+	mb.live = mb.live.with(nil, rows)
+	for i, e := range b.Expunges {
+		mb.changes.add(change{row: e.Row, modSeq: a.ModSeq, by: by, expunge: true})
+		if mb.bases != nil {
+			mb.bases.remove(e.Row, files[i].Base)
+		}
+		delete(mb.work.inNew, e.Row)
+		delete(mb.work.behind, e.Row)
+		if e.Unlink {
+			mb.work.unlink[files[i].Base] = files[i]
+			mb.work.unlinks = append(mb.work.unlinks, unlinkJob{row: e.Row, file: files[i], pos: a.Pos, removed: mb.live.removed})
+		}
+	}
+	mb.count.Expunged.Add(uint64(len(rows)))
+	mb.publishLocked(by)
+	mb.wake()
+	return nil
+}
+
+// unlinkExpunged removes the files of expunged messages whose record is
+// durable: they leave cur/ at once. A file that a session may still read moves
+// to tmp/ until it was told.
+func (mb *Mailbox) unlinkExpunged() {
+	mb.mu.Lock()
+	jobs, ix := mb.work.unlinks, mb.ix
+	mb.work.unlinks = nil
+	var pos index.Pos
+	for _, j := range jobs {
+		pos = max(pos, j.pos)
+	}
+	mb.mu.Unlock()
+	if len(jobs) > 0 {
+		if err := ix.Wait(pos); err != nil {
+			mb.syncFailed(ix, err)
+			return
+		}
+		mb.withoutToken(len(jobs), func() { mb.unlinkAll(jobs) })
+	}
+	mb.sweep()
+}
+
+// withoutToken is withoutWatch for the syncer and for close, which has the
+// token: the events of many unlinks are dropped instead.
+func (mb *Mailbox) withoutToken(n int, f func()) { f() }
+
+func (mb *Mailbox) unlinkAll(jobs []unlinkJob) {
+	told := mb.lowestTold()
+	var done []imap.UID
+	var kept []goneFile
+	for _, j := range jobs {
+		place, name := placeOf(j.file.Name), mb.fileName(j.file.Base, j.file.Name)
+		var err error
+		if j.row != index.NoRow && j.removed > told && mb.dir.Tmp() != nil {
+			to := goneName(mb.namer)
+			if err = mb.dir.Place(place).Rename(name, mb.dir.Tmp(), to); err == nil {
+				kept = append(kept, goneFile{unlinkJob: j, tmp: to, at: time.Now()})
+				continue
+			}
+		}
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			err = mb.dir.Unlink(place, name)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			mb.log.Warn("cannot remove the file of an expunged message", "name", name, "err", err)
+			continue // it stays on the list, and hidden
+		}
+		done = append(done, j.file.UID)
+	}
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	mb.work.unlinked = append(mb.work.unlinked, done...)
+	mb.work.gone.add(kept)
+}
+
+// syncUnlinks makes unlinks durable and takes the files off the to-unlink list.
+func (mb *Mailbox) syncUnlinks() error {
+	mb.mu.Lock()
+	uids, ix := mb.work.unlinked, mb.ix
+	mb.work.unlinked = nil
+	mb.mu.Unlock()
+	if len(uids) == 0 {
+		return nil
+	}
+	err := errors.Join(mb.dir.Sync(maildir.New), mb.dir.Sync(maildir.Cur))
+	if tmp := mb.dir.Tmp(); tmp != nil && err == nil {
+		err = tmp.Sync()
+	}
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if mb.ix != ix {
+		return nil
+	}
+	if err == nil {
+		_, err = mb.applyLocked(&index.Batch{Unlinked: uids})
+	}
+	if err != nil {
+		mb.work.unlinked = append(mb.work.unlinked, uids...)
+		return err
+	}
+	done := make(map[imap.UID]struct{}, len(uids))
+	for _, uid := range uids {
+		done[uid] = struct{}{}
+	}
+	for base, u := range mb.work.unlink {
+		if _, ok := done[u.UID]; ok {
+			delete(mb.work.unlink, base)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,440 @@
+package mailbox
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"roost/index"
+	"roost/maildir"
+)
+
+// A Mailbox is one live mailbox, shared by all its sessions: the directory and
+// the index joined. It is the only one that gives UIDs to its messages.
+type Mailbox struct {
+	o     mailboxOptions
+	dir   *maildir.Dir
+	namer *maildir.Namer
+	log   *slog.Logger
+	count *Counters
+	own   string // part of every base that this process makes
+
+	version atomic.Uint64 // grows with everything a View may have to tell
+	used    atomic.Int64  // when a session used it last, Unix seconds
+
+	// syncing is a token: who holds it turns files into messages (scan.go,
+	// events.go). It is taken before mu and may be held across system calls.
+	syncing chan struct{}
+	files   fileState // guarded by the token
+	queue   *maildir.Queue
+	// quiet is what the directories looked like when everything in them was
+	// known and a later change must look different; nil: look closer.
+	quiet atomic.Pointer[maildir.Stamps]
+
+	kick  chan struct{}
+	stop  context.CancelFunc
+	done  chan struct{} // closed when the syncer has ended
+	fill  cacheFiller
+
+	contents sync.Pool // of *Content
+
+	mu          sync.Mutex // guards all below; never held across system calls but the journal's write
+	ix          *index.Index
+	live        *liveBits
+	changes     changeLog
+	views       map[*View]struct{}
+	ended       error // ErrGone: for good
+	offline     error // why it cannot be used now; nil: it can
+	readOnly    bool
+	bases       *baseTable // nil: not needed yet
+	firstRecent imap.UID   // messages from it on are \Recent to the next session
+	recentExtra uidRanges  // others that are, after the first indexing
+	words       keywordSlots
+	work        workState
+}
+
+// workState is what is still to be done to the files.
+type workState struct {
+	reserved map[string]struct{}    // bases that an addition is bringing
+	moving   map[index.Row]struct{} // messages whose file we are renaming
+	touched  map[index.Row]struct{} // renamed while a scan runs; nil: none runs
+	behind   map[index.Row]struct{} // messages whose name lacks what the index says
+	unlink   map[string]index.ToUnlink // by base: not messages any more
+	unlinks  []unlinkJob               // to be removed once the record is durable
+	unlinked []imap.UID                // removed, but the directory was not synced yet
+	gone     goneFiles
+	toCur    index.Row // messages in new/ below it may be moved to cur/
+	inNew    map[index.Row]struct{}
+	deferred []hint // about files that we are working on
+	overflow bool   // there were too many of them
+	renames  bool   // some were done since the last sync of the directories
+}
+
+// openMailbox loads the mailbox in o.Dir. The caller closes it. Errors:
+// ErrPermission where the index cannot be written, ErrUnavailable, and those
+// of the disk.
+func openMailbox(ctx context.Context, o mailboxOptions) (*Mailbox, error) {
+	mb := &Mailbox{
+		o: o, dir: o.Dir, namer: o.Namer, log: o.Log, count: o.Counters,
+		own:     "P" + strconv.Itoa(os.Getpid()) + "Q",
+		syncing: make(chan struct{}, 1),
+		kick:    make(chan struct{}, 1),
+		done:    make(chan struct{}),
+		queue:   maildir.NewQueue(queueLimit),
+		views:   map[*View]struct{}{},
+		live:    noLiveBits,
+		work: workState{
+			reserved: map[string]struct{}{}, moving: map[index.Row]struct{}{},
+			behind: map[index.Row]struct{}{}, unlink: map[string]index.ToUnlink{},
+			inNew: map[index.Row]struct{}{},
+		},
+	}
+	if mb.log == nil {
+		mb.log = slog.New(slog.DiscardHandler)
+	}
+	if mb.count == nil {
+		mb.count = &Counters{}
+	}
+	if mb.namer == nil {
+		host, _ := os.Hostname()
+		mb.namer = maildir.NewNamer(host, o.FS.Now, nil)
+	}
+	mb.files.init()
+	mb.fill.init(mb)
+	if err := mb.load(ctx); err != nil {
+		mb.unwatchAll()
+		if mb.ix != nil {
+			mb.ix.Close()
+		}
+		mb.dir.Close()
+		o.IndexDir.Close()
+		return nil, err
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	mb.stop = stop
+	go mb.fill.run(run) // ended by close
+	go mb.sync(run) // ended by close
+	return mb, nil
+}
+
+// load reads the index and brings it and the files together.
+func (mb *Mailbox) load(ctx context.Context) error {
+	rec, adopted, err := mb.openIndex()
+	if err != nil {
+		return err
+	}
+	if rec.ReadOnly != nil {
+		return fmt.Errorf("%w: index cannot be written: %w", ErrPermission, rec.ReadOnly)
+	}
+	mb.adoptIndexLocked()
+	mb.words.load(mb.dir, mb.log)
+	if adopted != nil {
+		mb.files.adopted = adopted
+	}
+	mb.watch()
+	mb.files.first = rec.Created
+	mb.files.wantScan = mb.files.first || !mb.provedEqual()
+	mb.syncing <- struct{}{}
+	defer func() { <-mb.syncing }()
+	if err := mb.finishIntents(); err != nil {
+		return err
+	}
+	if err := mb.bringUpToDate(ctx); err != nil {
+		return err
+	}
+	mb.files.reconcile = true
+	return nil
+}
+
+// openIndex opens the journal and makes sure that the account agrees with what
+// it says of itself.
+func (mb *Mailbox) openIndex() (index.Recovery, *adoption, error) {
+	var adopted *adoption
+	var adoptErr error
+	known := mb.o.Slot.known()
+	io := index.Options{
+		Dir: mb.o.IndexDir, Now: mb.o.FS.Now, Log: mb.log, Fsync: mb.o.Fsync, Known: known,
+		NewID: newMailboxID,
+		NewUIDValidity: func() (uint32, error) {
+			if mb.o.Adopt != nil && known.UIDValidity == 0 {
+				if adopted, adoptErr = mb.o.Adopt(); adoptErr != nil {
+					mb.log.Warn("cannot adopt the other server's index", "err", adoptErr)
+				}
+				if adopted != nil && adopted.UIDValidity != 0 {
+					return adopted.UIDValidity, nil
+				}
+			}
+			return mb.o.Slot.newUIDValidity(0)
+		},
+		Raise: func(uidNext imap.UID, modSeq index.ModSeq) error {
+			mb.mu.Lock()
+			id := mb.ix.ID()
+			mb.mu.Unlock()
+			return mb.o.Slot.raise(id, uidNext, modSeq)
+		},
+	}
+	ix, rec, err := index.Open(io)
+	if err != nil {
+		return rec, nil, err
+	}
+	mb.ix = ix
+	if rec.Jumped != "" || len(rec.Damaged) > 0 || rec.Torn > 0 {
+		mb.log.Warn("index recovered", "jumped", rec.Jumped, "torn", rec.Torn, "damaged", rec.Damaged, "dropped", rec.Dropped.String())
+	}
+	if rec.ReadOnly != nil {
+		return rec, nil, nil
+	}
+	return rec, adopted, mb.claimIdentity(rec, known, adopted)
+}
+
+// claimIdentity settles UIDVALIDITY, mailbox id and ceilings with the account.
+func (mb *Mailbox) claimIdentity(rec index.Recovery, known index.Known, adopted *adoption) error {
+	c, err := mb.o.Slot.claim(mb.ix.ID(), mb.ix.UIDValidity())
+	if err != nil {
+		return err
+	}
+	if c.NewUIDValidity && !rec.Created || c.NewID {
+		v, err := mb.o.Slot.newUIDValidity(mb.ix.UIDValidity())
+		if err != nil {
+			return err
+		}
+		var id index.MailboxID
+		if c.NewID {
+			id = newMailboxID()
+		}
+		if _, err := mb.ix.Renew(v, id); err != nil {
+			return err
+		}
+		mb.log.Warn("mailbox gets a new UIDVALIDITY", "uidvalidity", v, "copy", c.NewID)
+	} else if c.Known && (c.UIDNext > mb.ix.UIDNext()+index.CeilingUIDs || mb.ix.ID() != known.ID) && mb.ix.UIDNext() < c.UIDNext-min(c.UIDNext, 2*index.CeilingUIDs) {
+		if _, err := mb.ix.Jump("values below the account's"); err != nil {
+			return err
+		}
+	}
+	var stamps []byte
+	if adopted != nil {
+		stamps = adopted.Stamps
+	}
+	if c.Known && !c.NewUIDValidity && !c.NewID && stamps == nil {
+		return nil
+	}
+	return mb.o.Slot.register(index.Known{
+		UIDValidity: mb.ix.UIDValidity(), ID: mb.ix.ID(),
+		UIDNext: mb.ix.UIDNext() + index.CeilingUIDs, ModSeq: mb.ix.HighestModSeq() + index.CeilingModSeqs,
+	}, stamps)
+}
+
+// adoptIndexLocked makes the state in memory that of mb.ix.
+func (mb *Mailbox) adoptIndexLocked() {
+	ix := mb.ix
+	mb.bases = nil
+	var gone []index.Row
+	if ix.Live() != ix.Len() {
+		for row := range index.Row(ix.Len()) {
+			if ix.Gone(row) {
+				gone = append(gone, row)
+			}
+		}
+	}
+	mb.live = fullLiveBits(ix.Len()).with(nil, gone)
+	mb.changes = changeLog{lost: ix.HighestModSeq()}
+	mb.firstRecent = max(ix.FirstRecent(), 1)
+	clear(mb.work.inNew)
+	mb.live.each(0, index.Row(ix.Len()), func(row index.Row) bool {
+		if ix.Name(row).Where&index.InNew != 0 {
+			mb.work.inNew[row] = struct{}{}
+		}
+		return true
+	})
+	clear(mb.work.unlink)
+	mb.work.unlinks, mb.work.unlinked = nil, nil
+	for _, u := range ix.ToUnlink() {
+		mb.work.unlink[u.Base] = u
+		mb.work.unlinks = append(mb.work.unlinks, unlinkJob{row: index.NoRow, file: u})
+	}
+	for _, row := range ix.Pending() {
+		mb.work.behind[row] = struct{}{}
+	}
+	mb.version.Add(1)
+}
+
+func newMailboxID() (id index.MailboxID) {
+	rand.Read(id[:]) // never fails
+	return id
+}
+
+// Release gives back what Account.Mailbox gave.
+func (mb *Mailbox) Release() {
+	if mb.o.Released != nil {
+		mb.o.Released()
+	}
+}
+
+// UIDValidity is that of RFC 9051 §2.3.1.1.
+func (mb *Mailbox) UIDValidity() uint32 { return mb.index().UIDValidity() }
+
+// ID is the MAILBOXID (RFC 8474 §4.1).
+func (mb *Mailbox) ID() string { return mb.index().ID().String() }
+
+func (mb *Mailbox) index() *index.Index {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	return mb.ix
+}
+
+// stateLocked is why the mailbox cannot be used; nil if it can. mb.mu must be held.
+func (mb *Mailbox) stateLocked() error {
+	if mb.ended != nil {
+		return mb.ended
+	}
+	if mb.offline != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, mb.offline)
+	}
+	return nil
+}
+
+// writableLocked is why nothing may be changed. mb.mu must be held.
+func (mb *Mailbox) writableLocked() error {
+	if err := mb.stateLocked(); err != nil {
+		return err
+	}
+	if mb.readOnly {
+		return ErrReadOnly
+	}
+	return nil
+}
+
+// waitDurable returns once everything up to pos is on the disk.
+func (mb *Mailbox) waitDurable(pos position) error {
+	ix := mb.index()
+	err := ix.Wait(index.Pos(pos))
+	if err != nil {
+		mb.syncFailed(ix, err)
+		return diskErr(err)
+	}
+	return nil
+}
+
+// syncFailed ends every session: what they were told may not be on the disk.
+// The syncer then rebuilds the index from what is.
+func (mb *Mailbox) syncFailed(ix *index.Index, err error) {
+	if ix.Err() == nil {
+		return // not the journal: raising a ceiling, or closed
+	}
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if mb.ix != ix || mb.offline != nil {
+		return
+	}
+	mb.count.FailedSyncs.Add(1)
+	mb.log.Error("sync of the journal failed", "err", err)
+	mb.offline = err
+	mb.dropViewsLocked()
+	mb.wake()
+}
+
+// dropViewsLocked makes every View end with ErrGone. mb.mu must be held.
+func (mb *Mailbox) dropViewsLocked() {
+	mb.version.Add(1)
+	for v := range mb.views {
+		v.dropped.Store(true)
+		v.wake()
+	}
+}
+
+// end ends the mailbox for its sessions, for good: their next Sync gives ErrGone.
+func (mb *Mailbox) end(err error) {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if mb.ended == nil {
+		mb.ended = err
+		mb.dropViewsLocked()
+	}
+}
+
+// close ends the mailbox: the syncer, what is left to do to the files, the
+// journal. Sessions that still have it get errors.
+func (mb *Mailbox) close() error {
+	mb.end(ErrGone)
+	mb.stop()
+	<-mb.done
+	mb.fill.wait()
+	mb.syncing <- struct{}{}
+	defer func() { <-mb.syncing }()
+	mb.finishFiles(context.Background())
+
+	mb.unwatchAll()
+	err := mb.index().Close()
+	return errors.Join(err, mb.dir.Close(), mb.o.IndexDir.Close())
+}
+
+// idle reports whether no View is open.
+func (mb *Mailbox) idle() bool {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	return len(mb.views) == 0
+}
+
+// memory estimates the octets that the mailbox holds: 64 and a name a message.
+func (mb *Mailbox) memory() int64 {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	n := int64(64<<10) + int64(mb.ix.Len())*120
+	if mb.bases != nil {
+		n += int64(len(mb.bases.rows)) * 5
+	}
+	return n
+}
+
+func (mb *Mailbox) touch() { mb.used.Store(mb.o.FS.Now().Unix()) }
+
+// wake makes the syncer look for work.
+func (mb *Mailbox) wake() {
+	select {
+	case mb.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (v *View) wake() {
+	select {
+	case v.changed <- struct{}{}:
+	default:
+	}
+}
+
+// publishLocked makes a change that the journal has visible: the caller has
+// updated live and changes. mb.mu must be held.
+func (mb *Mailbox) publishLocked(by *View) {
+	mb.version.Add(1)
+	for v := range mb.views {
+		if v != by {
+			v.wake()
+		}
+	}
+}
+
+// applyLocked writes a batch to the journal. mb.mu must be held.
+func (mb *Mailbox) applyLocked(b *index.Batch) (index.Applied, error) {
+	if mb.firstRecent > mb.ix.FirstRecent() {
+		b.FirstRecent = mb.firstRecent // without a barrier: it may be shown twice, never lost
+	}
+	a, err := mb.ix.Apply(b)
+	if err != nil {
+		return a, fmt.Errorf("mailbox: write journal: %w", diskErr(err))
+	}
+	return a, nil
+}
+
+// renewTime is how long a mailbox may be without a record that says when it
+// was alive.
+const heartbeatTime = 60 * time.Second

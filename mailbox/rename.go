@@ -1,0 +1,222 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"roost/index"
+	"roost/maildir"
+)
+
+// This file brings the names of files in line with the index: renames are
+// announced in the journal, done without a lock, and count as done only after
+// their directory was synced (RenamesSynced).
+
+// A renameJob is one announced rename; its row is in work.moving.
+type renameJob struct {
+	ix       *index.Index
+	row      index.Row
+	base     string
+	from, to index.Name
+	err      error
+}
+
+// announceLocked adds to b what must be renamed for row to have flags f and
+// keywords k, and to jobs; a message that is being renamed is left to whoever
+// does that, and one that cannot have its name stays as it is. mb.mu must be
+// held.
+func (mb *Mailbox) announceLocked(b *index.Batch, jobs []renameJob, row index.Row, f index.Flags, k index.KeywordSet) []renameJob {
+	want, differs := mb.wantNameLocked(row, f, k)
+	if !differs {
+		delete(mb.work.behind, row)
+		return jobs
+	}
+	if _, busy := mb.work.moving[row]; busy {
+		mb.work.behind[row] = struct{}{}
+		return jobs
+	}
+	return mb.announceNameLocked(b, jobs, row, want)
+}
+
+func (mb *Mailbox) announceNameLocked(b *index.Batch, jobs []renameJob, row index.Row, want index.Name) []renameJob {
+	mb.work.moving[row] = struct{}{}
+	b.Renames = append(b.Renames, index.Rename{Row: row, To: want})
+	return append(jobs, renameJob{ix: mb.ix, row: row, base: mb.ix.Base(row), from: mb.ix.Name(row), to: want})
+}
+
+// unannounceLocked is for a batch that could not be written.
+func (mb *Mailbox) unannounceLocked(jobs []renameJob) {
+	for i := range jobs {
+		delete(mb.work.moving, jobs[i].row)
+	}
+}
+
+// doRenames renames the files of jobs and notes how it went. No lock is held
+// meanwhile. A file that has another name by now is found through its events,
+// and the rename tried again on top of what the other program did (R5, R6). One
+// that cannot be renamed stays behind and is tried again later (R22); its flags
+// are in the journal.
+func (mb *Mailbox) doRenames(ctx context.Context, jobs []renameJob) {
+	if len(jobs) == 0 {
+		return
+	}
+	mb.withoutWatch(ctx, len(jobs), func() {
+		for i := range jobs {
+			j := &jobs[i]
+			j.err = mb.dir.Rename(placeOf(j.from), mb.fileName(j.base, j.from), placeOf(j.to), mb.fileName(j.base, j.to))
+		}
+	})
+	mb.mu.Lock()
+	var moved []index.Row
+	var lost, failed int
+	var why error
+	for i := range jobs {
+		j := &jobs[i]
+		if j.ix != mb.ix {
+			continue // rebuilt meanwhile: the scan has seen the names
+		}
+		delete(mb.work.moving, j.row)
+		if mb.work.touched != nil {
+			mb.work.touched[j.row] = struct{}{}
+		}
+		if !mb.live.Has(j.row) {
+			continue
+		}
+		switch {
+		case j.err == nil:
+			mb.ix.SetName(j.row, j.to)
+			mb.work.renames = true
+			delete(mb.work.inNew, j.row)
+			delete(mb.work.behind, j.row)
+			if _, differs := mb.wantNameLocked(j.row, mb.ix.Flags(j.row), mb.ix.Keywords(j.row)); differs {
+				moved = append(moved, j.row)
+			}
+		case errors.Is(j.err, fs.ErrNotExist), errors.Is(j.err, fs.ErrExist):
+			lost++
+			mb.work.behind[j.row] = struct{}{}
+		default:
+			failed++
+			why = j.err
+			mb.work.behind[j.row] = struct{}{}
+		}
+	}
+	for _, row := range moved { // others changed flags meanwhile
+		mb.work.behind[row] = struct{}{}
+	}
+	mb.mu.Unlock()
+	if failed > 0 {
+		mb.log.Warn("flags are not in the names of files; tried again later", "messages", failed, "err", why)
+	}
+	if lost > 0 || len(moved) > 0 {
+		mb.wake()
+	}
+	mb.wakeLater()
+}
+
+// renamesAtOnce is how many names are announced in one record.
+const renamesAtOnce = 512
+
+// catchUp renames files whose name is behind; n is how many it tried and left
+// how many are still behind.
+func (mb *Mailbox) catchUp(ctx context.Context) (n, left int) {
+	mb.mu.Lock()
+	var b index.Batch
+	var jobs []renameJob
+	if mb.writableLocked() == nil {
+		for row := range mb.work.behind {
+			if len(jobs) == renamesAtOnce {
+				break
+			}
+			if !mb.live.Has(row) {
+				delete(mb.work.behind, row)
+				continue
+			}
+			jobs = mb.announceLocked(&b, jobs, row, mb.ix.Flags(row), mb.ix.Keywords(row))
+		}
+	}
+	if len(jobs) > 0 {
+		if _, err := mb.applyLocked(&b); err != nil {
+			mb.unannounceLocked(jobs)
+			jobs = nil
+		}
+	}
+	mb.mu.Unlock()
+	mb.doRenames(ctx, jobs)
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	return len(jobs), len(mb.work.behind)
+}
+
+// moveToCur moves messages that were told to a session from new/ to cur/, as
+// every Maildir server does.
+func (mb *Mailbox) moveToCur(ctx context.Context) int {
+	mb.mu.Lock()
+	var b index.Batch
+	var jobs []renameJob
+	if !mb.o.KeepNew && mb.writableLocked() == nil {
+		for row := range mb.work.inNew {
+			if row >= mb.work.toCur || len(jobs) == renamesAtOnce {
+				continue
+			}
+			if !mb.live.Has(row) {
+				delete(mb.work.inNew, row)
+				continue
+			}
+			if _, busy := mb.work.moving[row]; busy {
+				continue
+			}
+			letters := mb.wantLettersLocked(mb.ix.Flags(row), mb.ix.Keywords(row), mb.ix.Name(row).Letters)
+			if want, ok := mb.renamed(mb.ix.Base(row), mb.ix.Name(row), letters); ok {
+				jobs = mb.announceNameLocked(&b, jobs, row, want)
+			} else {
+				delete(mb.work.inNew, row)
+			}
+		}
+	}
+	if len(jobs) > 0 {
+		if _, err := mb.applyLocked(&b); err != nil {
+			mb.unannounceLocked(jobs)
+			jobs = nil
+		}
+	}
+	mb.mu.Unlock()
+	mb.doRenames(ctx, jobs)
+	return len(jobs)
+}
+
+// toldLocked notes that v was told of everything now in the mailbox. mb.mu must
+// be held.
+func (mb *Mailbox) toldLocked(v *View) {
+	rows := index.Row(v.bits.rows)
+	if !v.readOnly && !mb.o.KeepNew && rows > mb.work.toCur {
+		mb.work.toCur = rows
+		if len(mb.work.inNew) > 0 {
+			mb.wake()
+		}
+	}
+	mb.sweepLocked()
+}
+
+// syncRenames makes the renames of ours durable and says so in the journal, so
+// that from then on only the present name counts as ours.
+func (mb *Mailbox) syncRenames() error {
+	mb.mu.Lock()
+	if !mb.work.renames || len(mb.work.moving) > 0 {
+		mb.mu.Unlock()
+		return nil
+	}
+	mb.work.renames = false
+	pos := mb.ix.Pos()
+	mb.mu.Unlock()
+	err := errors.Join(mb.dir.Sync(maildir.New), mb.dir.Sync(maildir.Cur))
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if err == nil {
+		_, err = mb.applyLocked(&index.Batch{RenamesSynced: pos})
+	}
+	if err != nil {
+		mb.work.renames = true
+	}
+	return err
+}

@@ -1,0 +1,431 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+
+	"roost/index"
+	"roost/maildir"
+)
+
+// fileState is what is known of the directories beside the index. The token
+// guards it.
+type fileState struct {
+	watched bool // every change is told
+	polling bool // there is no watch to be had; said once
+	off     int  // commands that took the watch off
+	first   bool // nothing was ever indexed here
+
+	wantScan   bool
+	scanAt     time.Time // a scan is due then; zero: none
+	scanned    maildir.Stamps
+	scanStable bool // the last scan proves its stamps
+	listing    maildir.Listing
+	events     []maildir.Event
+	hints      []hint
+
+	missing  map[index.Row]missing
+	twins    map[index.Row]hint
+	busy     map[hint]time.Time
+	limbo    map[index.Row]strike
+	goneKeys map[string]index.Row // while a scan is followed: messages without a file, by key
+	massive  bool                 // a mass disappearance was logged
+
+	adopted   *adoption
+	reconcile bool // names must be compared with flags
+	backoff   time.Duration
+	retryAt   time.Time
+	beat      time.Time
+	dirSync   time.Time // when the directories must be synced; zero: clean
+	ticked    time.Time
+}
+
+// A strike counts the scans that did not see a message (R2).
+type strike struct {
+	first, firstAny time.Time
+	counting, any   int
+}
+
+func (f *fileState) init() {
+	f.missing = map[index.Row]missing{}
+	f.twins = map[index.Row]hint{}
+	f.busy = map[hint]time.Time{}
+	f.limbo = map[index.Row]strike{}
+}
+
+// What R2 and R17 ask for.
+const (
+	strikeGap     = time.Second
+	anyStrikes    = 10
+	massTime      = 30 * time.Second
+	massStrikes   = 3
+	massFloor     = 100
+	rescanTime    = 1200 * time.Millisecond
+	lookAtMost    = 4096 // new names that are looked at one by one
+	lockedAtOnce  = 4096 // names looked up under one lock
+	goneKeysLimit = 1 << 16
+)
+
+// provedEqual reports whether the directories are as the index was proved to be.
+func (mb *Mailbox) provedEqual() bool {
+	if len(mb.ix.Pending()) > 0 {
+		return false
+	}
+	now, err := mb.dir.Stamps()
+	proved := mb.ix.Stamps()
+	if err != nil || proved.New == (index.Stamp{}) || indexStamps(now) != proved {
+		return false
+	}
+	mb.files.scanned, mb.files.scanStable = now, true
+	return true
+}
+
+func indexStamps(s maildir.Stamps) index.Stamps {
+	conv := func(s maildir.Stamp) index.Stamp { return index.Stamp{Ino: s.Ino, Mtime: s.Mtime, Ctime: s.Ctime} }
+	return index.Stamps{New: conv(s[maildir.New]), Cur: conv(s[maildir.Cur])}
+}
+
+// scan lists the directories and brings the index in line: what is new is added
+// at once; what is missing is expunged only under R1 to R18. The caller has the
+// token.
+func (mb *Mailbox) scan(ctx context.Context) error {
+	st := &mb.files
+	mb.count.Scans.Add(1)
+	mb.readLetters()
+	mb.mu.Lock()
+	mb.work.touched = map[index.Row]struct{}{}
+	for row := range mb.work.moving {
+		mb.work.touched[row] = struct{}{}
+	}
+	rows := index.Row(mb.live.rows)
+	mb.mu.Unlock()
+	defer func() {
+		mb.mu.Lock()
+		mb.work.touched = nil
+		mb.mu.Unlock()
+	}()
+	if !st.watched && !st.polling && st.off == 0 {
+		mb.watch()
+	}
+	st.wantScan, st.scanAt = false, time.Time{}
+	if err := mb.dir.Scan(&st.listing); err != nil {
+		mb.setOffline(err)
+		return mb.trouble(err)
+	}
+	st.scanned, st.scanStable = st.listing.Stamps, st.listing.Stable()
+	if !st.scanStable && !st.watched {
+		st.scanned = maildir.Stamps{}
+		st.scanAt = time.Now().Add(rescanTime)
+	}
+	seen, unknown, moved := mb.match(rows)
+	gone := mb.unseen(seen, rows)
+	if err := mb.followScan(ctx, unknown, moved, gone); err != nil {
+		return err
+	}
+	mb.strike(gone)
+	st.first = false
+	if st.listing.Len() > lookAtMost {
+		st.listing = maildir.Listing{} // a large one is rare: give it back
+	}
+	mb.setOnline()
+	return nil
+}
+
+// match looks every listed name up: which rows have a file, which names are of
+// no message, and which are of one that we know under another name.
+func (mb *Mailbox) match(rows index.Row) (seen []uint64, unknown, moved []int32) {
+	seen = make([]uint64, int(rows)/64+1)
+	l := &mb.files.listing
+	for i := 0; i < l.Len(); {
+		mb.mu.Lock()
+		bases := mb.basesLocked()
+		for end := min(i+lockedAtOnce, l.Len()); i < end; i++ {
+			n, p := l.At(i)
+			row := bases.find(mb.ix, n.Base)
+			switch {
+			case row == index.NoRow:
+				unknown = append(unknown, int32(i))
+				continue
+			case row < rows:
+				seen[row/64] |= 1 << (row % 64)
+			}
+			if !sameName(mb.ix.Name(row), n, p) {
+				moved = append(moved, int32(i))
+			}
+		}
+		mb.mu.Unlock()
+	}
+	return seen, unknown, moved
+}
+
+// sameName is indexName(n, p) == have, without an allocation.
+func sameName(have index.Name, n maildir.Name, p maildir.Place) bool {
+	return have.Letters == indexLetters(n.Letters) && placeOf(have) == p &&
+		(have.Where&index.HasInfo != 0) == (len(n.Info) > 0) &&
+		(have.Where&index.ExactInfo != 0) == (len(n.Exact) > 0) && have.Exact == string(n.Exact)
+}
+
+// unseen are the messages from before the scan that it did not see. Those that
+// we renamed meanwhile prove nothing.
+func (mb *Mailbox) unseen(seen []uint64, rows index.Row) (gone []index.Row) {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	mb.live.each(0, rows, func(row index.Row) bool {
+		if seen[row/64]>>(row%64)&1 == 0 {
+			if _, ours := mb.work.touched[row]; !ours {
+				gone = append(gone, row)
+			}
+		}
+		return true
+	})
+	return gone
+}
+
+// followScan publishes what the listing shows.
+func (mb *Mailbox) followScan(ctx context.Context, unknown, moved []int32, gone []index.Row) error {
+	st := &mb.files
+	l := &st.listing
+	if len(gone) > 0 && len(unknown) > 0 && len(gone) < goneKeysLimit {
+		st.goneKeys = make(map[string]index.Row, len(gone))
+		ix := mb.index()
+		for _, row := range gone {
+			key := string(maildir.Key([]byte(ix.Base(row))))
+			if _, twice := st.goneKeys[key]; twice {
+				row = index.NoRow
+			}
+			st.goneKeys[key] = row
+		}
+		defer func() { st.goneKeys = nil }()
+	}
+	var f found
+	var again []hint
+	if st.first || len(unknown) > lookAtMost {
+		again = mb.takeNames(&f, unknown)
+		unknown = nil
+	}
+	if err := mb.publishFirst(&f); err != nil {
+		return mb.trouble(err)
+	}
+	for _, list := range [][]int32{moved, unknown} {
+		for _, i := range list {
+			name, p := l.File(int(i))
+			again = append(again, hint{place: p, name: string(name)})
+		}
+	}
+	return mb.follow(ctx, again)
+}
+
+// takeNames makes arrivals of names without a look at the files: there are too
+// many, or nobody else can be at work here. What needs a look is given back.
+func (mb *Mailbox) takeNames(f *found, list []int32) (again []hint) {
+	l := &mb.files.listing
+	slices.SortFunc(list, func(a, b int32) int {
+		x, p := l.At(int(a))
+		y, q := l.At(int(b))
+		if c := maildir.CompareBase(x.Base, y.Base); c != 0 {
+			return c
+		}
+		return int(q) - int(p) // cur first (R3)
+	})
+	f.arrivals = make([]arrival, 0, len(list))
+	var last []byte
+	for _, i := range list {
+		n, p := l.At(int(i))
+		_, expunged := mb.work.unlink[string(n.Base)]
+		if expunged || bytes.Equal(n.Base, last) || mb.files.goneKeys != nil {
+			again = append(again, hint{place: p, name: n.String()})
+			continue
+		}
+		last = n.Base
+		f.arrivals = append(f.arrivals, arrival{add: index.Add{
+			Base: string(n.Base), Name: indexName(n, p), Size: index.UnknownSize,
+		}})
+	}
+	return again
+}
+
+// publishFirst publishes many names at once. Nothing was ever indexed here if
+// first is true: then UIDs may come from another server, and \Recent is what
+// lies in new/.
+func (mb *Mailbox) publishFirst(f *found) error {
+	if !mb.files.first {
+		return mb.publish(f)
+	}
+	adoptUIDs(f, mb.files.adopted)
+	if _, err := mb.publishFound(f); err != nil {
+		return err
+	}
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if a := mb.files.adopted; a != nil && a.UIDNext > mb.ix.UIDNext() {
+		if _, err := mb.applyLocked(&index.Batch{UIDNext: a.UIDNext}); err != nil {
+			return err
+		}
+	}
+	mb.firstRecent = mb.ix.UIDNext()
+	var extra uidRanges
+	mb.live.each(0, index.Row(mb.live.rows), func(row index.Row) bool {
+		if _, in := mb.work.inNew[row]; in {
+			uid := mb.ix.UID(row)
+			extra = extra.add(uidRange{uid, uid + 1})
+		}
+		return true
+	})
+	if k := len(extra); k > 0 && extra[k-1].To == mb.firstRecent {
+		mb.firstRecent = extra[k-1].From // lasts, by the mark in the journal
+		extra = extra[:k-1]
+	}
+	mb.recentExtra = extra
+	return nil
+}
+
+// adoptUIDs gives arrivals the UIDs that another server had given them; the
+// others follow, in their order.
+func adoptUIDs(f *found, a *adoption) {
+	if a == nil || len(a.UIDs) == 0 {
+		return
+	}
+	var old, fresh []arrival
+	for _, x := range f.arrivals {
+		if x.add.UID = a.UIDs[x.add.Base]; x.add.UID != 0 {
+			old = append(old, x)
+		} else {
+			fresh = append(fresh, x)
+		}
+	}
+	slices.SortFunc(old, func(x, y arrival) int { return int(int64(x.add.UID) - int64(y.add.UID)) })
+	for i := 1; i < len(old); i++ {
+		if old[i].add.UID <= old[i-1].add.UID { // given twice: both get new ones
+			old[i].add.UID = 0
+		}
+	}
+	f.arrivals = append(old[:len(old):len(old)], fresh...)
+	if k := len(old); k > 0 && len(fresh) > 0 && a.UIDNext > old[k-1].add.UID {
+		f.arrivals[k].add.UID = a.UIDNext
+	}
+}
+
+// strike counts this scan against the messages that it did not see, and
+// expunges those that are gone by R2 and R17.
+func (mb *Mailbox) strike(gone []index.Row) {
+	st := &mb.files
+	now := time.Now()
+	counting := st.listing.Stable()
+	next := make(map[index.Row]strike, len(gone))
+	var out []index.Row
+	mb.mu.Lock()
+	live := mb.live.Len()
+	still := gone[:0:0]
+	for _, row := range gone {
+		// Found again under another base (R13), or touched by a command since.
+		if _, ours := mb.work.touched[row]; !ours && mb.live.Has(row) && !mb.found(row) {
+			still = append(still, row)
+		}
+	}
+	mb.mu.Unlock()
+	massive := len(still) > max(massFloor, live/5) || len(still) > 0 && st.listing.Len() == 0
+	for _, row := range still {
+		s := st.limbo[row]
+		if s.any == 0 {
+			s.firstAny = now
+		}
+		s.any++
+		switch {
+		case !counting:
+		case s.counting == 0:
+			s.first, s.counting = now, 1
+		case now.Sub(s.first) >= strikeGap*time.Duration(s.counting):
+			s.counting++
+		}
+		over := s.counting >= 2 || s.any >= anyStrikes && now.Sub(s.firstAny) >= massTime
+		if massive {
+			over = s.counting >= massStrikes && now.Sub(s.first) >= massTime
+		}
+		if over {
+			out = append(out, row)
+			continue
+		}
+		next[row] = s
+	}
+	st.limbo = next
+	if massive && !mb.lossIsReal(len(still), live) {
+		st.scanAt = now.Add(massTime / massStrikes)
+		return
+	}
+	for _, row := range out {
+		delete(st.missing, row)
+	}
+	mb.expungeMissing(out)
+	switch {
+	case len(next) == 0:
+		st.massive = false
+	case massive:
+		st.scanAt = now.Add(massTime / massStrikes)
+	default:
+		st.scanAt = now.Add(rescanTime)
+	}
+}
+
+// found reports whether the scan has given row another base. mb.mu must be held.
+func (mb *Mailbox) found(row index.Row) bool {
+	if mb.files.goneKeys == nil {
+		return false
+	}
+	_, ok := mb.files.goneKeys[string(maildir.Key([]byte(mb.ix.Base(row))))]
+	return !ok // look takes out what it has matched
+}
+
+// lossIsReal reports whether a mass disappearance may be believed once it has
+// lasted (R17): the directory still is the one that holds our index. If it does
+// not, the mailbox goes offline.
+func (mb *Mailbox) lossIsReal(n, live int) bool {
+	if !mb.files.massive {
+		mb.files.massive = true
+		mb.log.Warn("most messages have disappeared; waiting before they are believed to be gone", "missing", n, "messages", live)
+	}
+	_, err := mb.o.IndexDir.Lstat(index.JournalName)
+	if err == nil {
+		var ok bool
+		if ok, err = mb.o.Slot.inPlace(mb.dir.Root()); err == nil && ok {
+			return true
+		}
+		if err == nil {
+			err = fs.ErrNotExist
+		}
+	}
+	mb.setOffline(err)
+	return false
+}
+
+// setOffline makes commands fail until the files can be read again.
+func (mb *Mailbox) setOffline(err error) {
+	mb.quiet.Store(nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		if ok, perr := mb.o.Slot.inPlace(mb.dir.Root()); perr == nil && !ok {
+			mb.end(ErrGone) // R16
+			return
+		}
+	}
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if mb.offline == nil {
+		mb.offline = err
+		mb.count.Offline.Add(1)
+		mb.log.Error("mailbox is offline: its files cannot be read", "err", err)
+	}
+	mb.files.scanAt = time.Now().Add(rescanTime)
+}
+
+// setOnline ends what setOffline began; a failed sync has an end of its own.
+func (mb *Mailbox) setOnline() {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if mb.offline != nil && mb.ix.Err() == nil {
+		mb.offline = nil
+		mb.log.Info("mailbox is back")
+	}
+}

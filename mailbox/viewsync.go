@@ -1,0 +1,141 @@
+package mailbox
+
+import (
+	"slices"
+
+	"roost/index"
+)
+
+// Refresh brings the mailbox up to date with the files, cheaply; every command
+// starts with it. See Mailbox.refresh.
+
+// Changed wakes a waiting session (IDLE): at least one Sync is worth while. It
+// also wakes when the View has ended (Sync then gives ErrGone).
+func (v *View) Changed() <-chan struct{} { return v.changed }
+
+// Sync moves the View on, as far as p allows. It is the only place where
+// message numbers change. What this View's own Store changed is not told again.
+// ErrGone: the session must end with BYE.
+func (v *View) Sync(p Policy) (Changes, error) {
+	mb := v.mb
+	var c Changes
+	if v.dropped.Load() {
+		return c, ErrGone
+	}
+	if v.version == mb.version.Load() && (v.owed == 0 || p != SyncEverything) {
+		return c, nil
+	}
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if p == SyncNothing {
+		return c, nil
+	}
+	old := v.bits
+	c.Flags = v.flagChangesLocked()
+	next := mb.live
+	if next.removed != old.removed {
+		if p == SyncEverything {
+			old.missing(next, func(row index.Row) {
+				c.Expunged = append(c.Expunged, Expunged{Seq: old.Seq(row), UID: v.ix.UID(row)})
+			})
+			slices.Reverse(c.Expunged)
+			v.owed = 0
+		} else {
+			next = old.joined(next)
+		}
+	}
+	recent := len(v.recent)
+	v.moveLocked(next)
+	v.takeRecentLocked()
+	n := old.Len() - len(c.Expunged)
+	c.Exists = next.Len() > n
+	c.Recent = len(v.recent) != recent || c.Exists && recent > 0
+	if words := len(v.ix.AllKeywords()); words != v.words {
+		v.words, c.Keywords = words, true
+	}
+	if c.Exists && v.wantNew {
+		next.each(index.Row(old.rows), index.Row(next.rows), func(row index.Row) bool {
+			n++
+			c.New = append(c.New, v.message(SeqNum(n), row))
+			return true
+		})
+	}
+	mb.toldLocked(v)
+	return c, nil
+}
+
+// moveLocked makes bits the message numbers of v and the present state the one
+// that was told. mb.mu must be held.
+func (v *View) moveLocked(bits *liveBits) {
+	mb := v.mb
+	v.bits = bits
+	v.last.Store(0)
+	v.modSeq = v.ix.HighestModSeq()
+	v.uidNext = v.ix.UIDNext()
+	v.cursor = mb.changes.next
+	v.version = mb.version.Load()
+	if v.words == 0 {
+		v.words = len(v.ix.AllKeywords())
+	}
+	v.note()
+}
+
+// flagChangesLocked gives the messages whose flags others changed since the
+// last Sync, and notes expunges that v owes. mb.mu must be held.
+func (v *View) flagChangesLocked() []Message {
+	var rows []index.Row
+	end := index.Row(v.bits.rows)
+	known := v.mb.changes.since(v.cursor, func(c *change) {
+		switch {
+		case c.row >= end:
+		case c.expunge:
+			if v.owed == 0 || c.modSeq < v.owed {
+				v.owed = c.modSeq
+			}
+		case c.by != v:
+			rows = append(rows, c.row)
+		}
+	})
+	if !known {
+		rows = rows[:0]
+		v.bits.each(0, end, func(row index.Row) bool {
+			if v.ix.ModSeq(row) > v.modSeq {
+				rows = append(rows, row)
+			}
+			return true
+		})
+		if v.mb.live.removed != v.bits.removed && (v.owed == 0 || v.modSeq < v.owed) {
+			v.owed = v.modSeq + 1 // at least one of them may have been the next change
+		}
+	}
+	slices.Sort(rows)
+	rows = slices.Compact(rows)
+	out := make([]Message, 0, len(rows))
+	for _, row := range rows {
+		if !v.ix.Gone(row) && v.bits.Has(row) {
+			out = append(out, v.message(v.bits.Seq(row), row))
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// takeRecentLocked gives v the \Recent messages that nobody was told of; a
+// read-only View shows them and leaves them to others (RFC 3501 §2.3.2).
+// mb.mu must be held.
+func (v *View) takeRecentLocked() {
+	mb := v.mb
+	for _, r := range mb.recentExtra {
+		v.recent = v.recent.add(r)
+	}
+	from := mb.firstRecent
+	v.recent = v.recent.add(uidRange{from, v.uidNext})
+	if !v.readOnly {
+		mb.recentExtra = nil
+		if v.uidNext > from {
+			mb.firstRecent = v.uidNext // written with the next batch
+		}
+	}
+}
