@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // A field is one key of a table: where its value goes and what is accepted.
@@ -34,7 +35,9 @@ func fieldsOf(v reflect.Value) map[string]field {
 
 // Keys returns the dotted names of all keys of a configuration, sorted. Tables of
 // free names, such as mail.special_use, are one key.
-func Keys() []string { return keysOf(reflect.ValueOf(Default()).Elem(), "") }
+func Keys() []string { return slices.Clone(allKeys()) }
+
+var allKeys = sync.OnceValue(func() []string { return keysOf(reflect.ValueOf(Default()).Elem(), "") })
 
 func keysOf(v reflect.Value, prefix string) []string {
 	var out []string
@@ -53,7 +56,7 @@ func keysOf(v reflect.Value, prefix string) []string {
 // there is none or more than one.
 func whereIs(name string) string {
 	found := ""
-	for _, key := range Keys() {
+	for _, key := range allKeys() {
 		if key == name || strings.HasSuffix(key, "."+name) {
 			if found != "" {
 				return ""
