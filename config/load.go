@@ -15,7 +15,7 @@ import (
 
 // maxFileSize bounds a configuration file; nesting, and with it the recursion of
 // the TOML parser, cannot exceed it.
-const maxFileSize = 256 << 10
+const maxFileSize = 64 << 10
 
 // Load reads and validates the file at path. The Config is nil if and only if the
 // Problems hold an Error.
