@@ -193,7 +193,7 @@ func (mb *Mailbox) Open(ctx context.Context, readOnly bool, b *Barrier) (*View, 
 	}
 	v := &View{
 		mb: mb, ix: mb.ix, b: b, readOnly: readOnly || mb.readOnly,
-		changed: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), words: -1, // words: not told yet
 	}
 	mb.views[v] = struct{}{}
 	v.moveLocked(mb.live)

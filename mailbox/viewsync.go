@@ -74,7 +74,7 @@ func (v *View) moveLocked(bits *liveBits) {
 	v.uidNext = v.ix.UIDNext()
 	v.cursor = mb.changes.next
 	v.version = mb.version.Load()
-	if v.words == 0 {
+	if v.words < 0 {
 		v.words = len(v.ix.AllKeywords())
 	}
 	v.note()
