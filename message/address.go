@@ -125,9 +125,13 @@ func (p *addressParser) element(raw []byte, i int, inGroup bool) (next int, deli
 			i = p.atDomain(raw, i+1)
 			space = true
 		case c == '"':
+			n := len(p.phrase)
 			p.word(space, c)
 			p.quoted = true
 			p.phrase, i = appendQuoted(p.phrase, raw, i)
+			if p.angle { // behind the address
+				p.phrase = p.phrase[:n]
+			}
 			space = false
 		default:
 			j := i + 1
