@@ -1,8 +1,10 @@
 package maildir
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"roost/disk"
@@ -130,7 +132,7 @@ var errTooMany = errors.New("too many files")
 // add takes one entry; false ends the reading.
 func (l *Listing) add(e disk.Entry, p Place) bool {
 	n, err := ParseName(e.Name, l.sep)
-	if err != nil || e.Type.IsDir() {
+	if err != nil || e.Type != 0 && e.Type != fs.ModeIrregular {
 		l.Skipped++
 		return true
 	}
@@ -208,19 +210,38 @@ func (d *Dir) relist(l *Listing) error {
 	if len(again) == 0 {
 		return nil
 	}
-	known := make(map[string]struct{})
-	for i := range l.list[:first] {
-		if name, p := l.File(i); p == New {
-			known[string(name)] = struct{}{}
+	// Nearly always it is the same list in the same order.
+	var known map[string]struct{}
+	same := func(i int) bool {
+		name, _ := l.File(first + i)
+		if known == nil && i < first {
+			if old, p := l.File(i); p == New && bytes.Equal(old, name) {
+				return true
+			}
 		}
+		if known == nil {
+			known = l.placeNames(New, first)
+		}
+		_, ok := known[string(name)]
+		return ok
 	}
 	kept := l.list[:first]
 	for i, e := range again {
-		name, _ := l.File(first + i)
-		if _, ok := known[string(name)]; !ok {
+		if !same(i) {
 			kept = append(kept, e) // in place: never ahead of i
 		}
 	}
 	l.list = kept
 	return nil
+}
+
+// placeNames is the set of names of a place among the first n.
+func (l *Listing) placeNames(p Place, n int) map[string]struct{} {
+	set := make(map[string]struct{}, n)
+	for i := range n {
+		if name, at := l.File(i); at == p {
+			set[string(name)] = struct{}{}
+		}
+	}
+	return set
 }
