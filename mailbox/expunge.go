@@ -166,8 +166,9 @@ func (mb *Mailbox) expungeLocked(b *index.Batch, by *View) error {
 
 // unlinkExpunged removes the files of expunged messages whose record is
 // durable: they leave cur/ at once. A file that a session may still read moves
-// to tmp/ until it was told.
-func (mb *Mailbox) unlinkExpunged() {
+// to tmp/ until it was told. closing: the caller has the token, and nobody
+// needs events any more.
+func (mb *Mailbox) unlinkExpunged(ctx context.Context, closing bool) {
 	mb.mu.Lock()
 	jobs, ix := mb.work.unlinks, mb.ix
 	mb.work.unlinks = nil
@@ -181,14 +182,14 @@ func (mb *Mailbox) unlinkExpunged() {
 			mb.syncFailed(ix, err)
 			return
 		}
-		mb.withoutToken(len(jobs), func() { mb.unlinkAll(jobs) })
+		if closing {
+			mb.unlinkAll(jobs)
+		} else {
+			mb.withoutWatch(ctx, len(jobs), func() { mb.unlinkAll(jobs) })
+		}
 	}
 	mb.sweep()
 }
-
-// withoutToken is withoutWatch for the syncer and for close, which has the
-// token: the events of many unlinks are dropped instead.
-func (mb *Mailbox) withoutToken(n int, f func()) { f() }
 
 func (mb *Mailbox) unlinkAll(jobs []unlinkJob) {
 	told := mb.lowestTold()

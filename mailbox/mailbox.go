@@ -187,22 +187,35 @@ func (mb *Mailbox) openIndex() (index.Recovery, *adoption, error) {
 		return rec, nil, err
 	}
 	mb.ix = ix
-	if rec.Jumped != "" || len(rec.Damaged) > 0 || rec.Torn > 0 {
-		mb.log.Warn("index recovered", "jumped", rec.Jumped, "torn", rec.Torn, "damaged", rec.Damaged, "dropped", rec.Dropped.String())
-	}
 	if rec.ReadOnly != nil {
 		return rec, nil, nil
 	}
-	return rec, adopted, mb.claimIdentity(rec, known, adopted)
+	c, err := mb.o.Slot.claim(ix.ID(), ix.UIDValidity())
+	if err != nil {
+		return rec, nil, err
+	}
+	if !rec.Created && ix.ID() != known.ID && !known.ID.IsZero() {
+		// Another mailbox than the account knew in this directory: it was moved
+		// or copied from outside, and has ceilings of its own.
+		io.Known = index.Known{ID: ix.ID(), UIDValidity: ix.UIDValidity(), UIDNext: c.UIDNext, ModSeq: c.ModSeq}
+		if err := ix.Close(); err != nil {
+			return rec, nil, err
+		}
+		if mb.ix, rec, err = index.Open(io); err != nil {
+			mb.ix = nil
+			return rec, nil, err
+		}
+	}
+	if rec.Jumped != "" || len(rec.Damaged) > 0 || rec.Torn > 0 {
+		mb.log.Warn("index recovered", "jumped", rec.Jumped, "torn", rec.Torn, "damaged", rec.Damaged, "dropped", rec.Dropped.String())
+	}
+	return rec, adopted, mb.settleIdentity(rec, c, adopted)
 }
 
-// claimIdentity settles UIDVALIDITY, mailbox id and ceilings with the account.
-func (mb *Mailbox) claimIdentity(rec index.Recovery, known index.Known, adopted *adoption) error {
-	c, err := mb.o.Slot.claim(mb.ix.ID(), mb.ix.UIDValidity())
-	if err != nil {
-		return err
-	}
-	if c.NewUIDValidity && !rec.Created || c.NewID {
+// settleIdentity takes a new UIDVALIDITY and id where the account says so, and
+// makes the account know the mailbox.
+func (mb *Mailbox) settleIdentity(rec index.Recovery, c claim, adopted *adoption) error {
+	if c.NewUIDValidity && !rec.NewUIDValidity || c.NewID {
 		v, err := mb.o.Slot.newUIDValidity(mb.ix.UIDValidity())
 		if err != nil {
 			return err
@@ -215,17 +228,10 @@ func (mb *Mailbox) claimIdentity(rec index.Recovery, known index.Known, adopted 
 			return err
 		}
 		mb.log.Warn("mailbox gets a new UIDVALIDITY", "uidvalidity", v, "copy", c.NewID)
-	} else if c.Known && (c.UIDNext > mb.ix.UIDNext()+index.CeilingUIDs || mb.ix.ID() != known.ID) && mb.ix.UIDNext() < c.UIDNext-min(c.UIDNext, 2*index.CeilingUIDs) {
-		if _, err := mb.ix.Jump("values below the account's"); err != nil {
-			return err
-		}
 	}
 	var stamps []byte
 	if adopted != nil {
 		stamps = adopted.Stamps
-	}
-	if c.Known && !c.NewUIDValidity && !c.NewID && stamps == nil {
-		return nil
 	}
 	return mb.o.Slot.register(index.Known{
 		UIDValidity: mb.ix.UIDValidity(), ID: mb.ix.ID(),

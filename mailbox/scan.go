@@ -42,6 +42,7 @@ type fileState struct {
 	beat      time.Time
 	dirSync   time.Time // when the directories must be synced; zero: clean
 	ticked    time.Time
+	purged    time.Time
 }
 
 // A strike counts the scans that did not see a message (R2).

@@ -211,7 +211,11 @@ func (mb *Mailbox) stepWork(ctx context.Context) {
 		st.reconcile = false
 		mb.reconcile()
 	}
-	mb.unlinkExpunged()
+	if time.Since(st.purged) >= purgeTime {
+		st.purged = time.Now()
+		mb.purge()
+	}
+	mb.unlinkExpunged(ctx, false)
 	for mb.moveToCur(ctx) == renamesAtOnce && ctx.Err() == nil {
 	}
 	now := time.Now()
@@ -304,7 +308,7 @@ func (mb *Mailbox) finishFiles(ctx context.Context) {
 	if err := mb.drain(ctx); err != nil && !errors.Is(err, ErrGone) {
 		mb.log.Debug("follow events", "err", err)
 	}
-	mb.unlinkExpunged()
+	mb.unlinkExpunged(ctx, true)
 	mb.sweepAll()
 	mb.syncDirs()
 	mb.mu.Lock()
