@@ -59,6 +59,7 @@ type Account struct {
 	mu         sync.Mutex        // guards all below
 	listed     *listing          // the last one that was proved, see list.go
 	subscribed *subscriptionList // likewise
+	built      builtList         // what List made of them
 	wake       map[chan struct{}]struct{}
 }
 

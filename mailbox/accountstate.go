@@ -80,6 +80,7 @@ type accountState struct {
 	floor     uint32            // a tombstone that was dropped is not above it
 	highWater uint32            // no UIDVALIDITY above it was ever given out
 	unknown   [][]byte          // whole records of newer versions, in order
+	changes   uint64            // of mailboxes; not in the file
 }
 
 func newAccountState() *accountState {
@@ -102,6 +103,7 @@ func (s *accountState) used(dir string) uint32 {
 // put makes r the record of its id and of its directory. A different mailbox
 // that was known in that directory leaves its UIDVALIDITY as a tombstone.
 func (s *accountState) put(r mailboxRecord) {
+	s.changes++
 	if old := s.byID[r.ID]; old != nil && s.byDir[old.Dir] == old {
 		delete(s.byDir, old.Dir)
 		if old.Dir != r.Dir || old.UIDValidity != r.UIDValidity {
@@ -119,6 +121,7 @@ func (s *accountState) put(r mailboxRecord) {
 // forget drops the record of id and leaves a tombstone.
 func (s *accountState) forget(id index.MailboxID) {
 	if r := s.byID[id]; r != nil {
+		s.changes++
 		delete(s.byID, id)
 		delete(s.byDir, r.Dir)
 		s.bury(r.Dir, r.UIDValidity)

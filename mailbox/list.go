@@ -92,8 +92,9 @@ func latest(in disk.Info) time.Time {
 }
 
 // List gives every name, sorted: INBOX first, parents before children. It is
-// right also for what other programs made a moment ago. Errors: those of the
-// disk, ErrUnavailable.
+// right also for what other programs made a moment ago. The slice belongs to
+// the caller, what it points to does not. Errors: those of the disk,
+// ErrUnavailable.
 func (a *Account) List(ctx context.Context) ([]Listed, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -106,16 +107,40 @@ func (a *Account) List(ctx context.Context) ([]Listed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mailbox: list subscriptions: %w", diskErr(err))
 	}
-	t := listTree{nodes: map[string]int{}, sep: a.names.sep}
+	var version uint64
+	a.file.view(func(st *accountState) { version = st.changes })
+	a.mu.Lock()
+	last := a.built
+	a.mu.Unlock()
+	if last.ls == ls && last.subs == subs && last.version == version {
+		return slices.Clone(last.list), nil
+	}
+	list := a.build(ls, subs)
+	a.mu.Lock()
+	a.built = builtList{ls, subs, version, list}
+	a.mu.Unlock()
+	return slices.Clone(list), nil
+}
+
+// A builtList is the answer of List for what it was made of. It is not changed.
+type builtList struct {
+	ls      *listing
+	subs    *subscriptionList
+	version uint64 // accountState.changes
+	list    []Listed
+}
+
+func (a *Account) build(ls *listing, subs *subscriptionList) []Listed {
+	t := listTree{nodes: make(map[string]int, len(ls.all)), sep: a.names.sep}
 	uses := a.usesOf(ls)
 	for i, l := range ls.all {
 		t.add(Listed{Name: a.names.client(l.Name), Exists: l.Selectable, SpecialUse: uses[i]})
 	}
 	t.addLevels()
-	for _, m := range subs {
+	for _, m := range subs.names {
 		t.subscribe(a.names.client(m))
 	}
-	return t.sorted(), nil
+	return t.sorted()
 }
 
 // usesOf gives the special uses of the mailboxes in ls, by index.

@@ -20,11 +20,15 @@ type subscriptionList struct {
 	stamp disk.Info
 }
 
-// subscriptions gives the subscribed names, in the order of the file.
-func (a *Account) subscriptions() ([]maildir.Mailbox, error) {
+// noSubscriptions is what a missing file says.
+var noSubscriptions = &subscriptionList{}
+
+// subscriptions gives the subscribed names, in the order of the file. The same
+// pointer means that nothing has changed.
+func (a *Account) subscriptions() (*subscriptionList, error) {
 	before, err := a.tree.Root().Lstat(maildir.SubscriptionsFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return noSubscriptions, nil
 	}
 	if err != nil {
 		return nil, err
@@ -33,20 +37,20 @@ func (a *Account) subscriptions() ([]maildir.Mailbox, error) {
 	last := a.subscribed
 	a.mu.Unlock()
 	if last != nil && sameStamp(last.stamp, before) && last.stamp.Size == before.Size {
-		return last.names, nil
+		return last, nil
 	}
 	subs, _, err := a.tree.ReadSubscriptions()
 	if err != nil {
 		return nil, err
 	}
-	names := subs.Names()
+	now := &subscriptionList{subs.Names(), before}
 	if a.st.o.FS.Now().Sub(latest(before)) > stampAge {
 		// Read after it had been still for long: a later change has another time.
 		a.mu.Lock()
-		a.subscribed = &subscriptionList{names, before}
+		a.subscribed = now
 		a.mu.Unlock()
 	}
-	return names, nil
+	return now, nil
 }
 
 // Subscribe adds a name to the subscriptions, or removes it (RFC 9051 §6.3.7,
