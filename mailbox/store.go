@@ -87,6 +87,9 @@ func NewStore(o Options) (*Store, error) {
 	if o.Separator == 0 {
 		o.Separator = '/'
 	}
+	if o.InfoSep == 0 {
+		o.InfoSep = maildir.Colon
+	}
 	if o.Memory == 0 {
 		o.Memory = 256 << 20
 	}
