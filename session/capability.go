@@ -40,6 +40,7 @@ var capabilityList = []capability{
 	{name: "STATUS=SIZE", states: loggedIn},        // RFC 8438
 	{name: "MOVE", states: loggedIn},               // RFC 6851
 	{name: "CONDSTORE", states: loggedIn},          // RFC 7162
+	{name: "QRESYNC", states: loggedIn},            // RFC 7162
 	{name: "OBJECTID", states: loggedIn},           // RFC 8474
 	{name: "UTF8=ACCEPT", states: loggedIn},        // RFC 9755
 	{name: "APPENDLIMIT", states: loggedIn, value: func(s *Session) string { // RFC 7889

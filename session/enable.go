@@ -42,6 +42,9 @@ func (c *enableCmd) run(_ context.Context, s *Session) error {
 	var now []string
 	for _, name := range c.names {
 		if s.enable(name) {
+			if name == "IMAP4REV2" {
+				name = "IMAP4rev2" // as in CAPABILITY
+			}
 			now = append(now, name)
 		}
 	}
@@ -75,12 +78,15 @@ func (s *Session) enable(name string) bool {
 	if *flag || name != "IMAP4REV2" && !s.offers(name) {
 		return false
 	}
+	if flag == &e.condstore {
+		s.enableCondstore()
+	}
 	*flag = true
 	if e.rev2 {
 		e.utf8 = true // RFC 9051 §6.3.1: names of mailboxes are in UTF-8
 	}
 	if e.qresync {
-		e.condstore = true // RFC 7162 §3.2.3
+		s.enableCondstore() // RFC 7162 §3.2.3
 	}
 	s.sc.UTF8, s.w.UTF8 = e.utf8, e.utf8
 	return true

@@ -2,8 +2,7 @@ package session
 
 import (
 	"context"
-
-	"github.com/emersion/go-imap/v2"
+	"slices"
 
 	"roost/mailbox"
 	"roost/wire"
@@ -15,16 +14,6 @@ type selectCmd struct {
 	readOnly  bool
 	condstore bool     // RFC 7162 §3.1.8
 	qresync   *qresync // RFC 7162 §3.2.5
-}
-
-// qresync is what a client remembers of a mailbox.
-type qresync struct {
-	uidValidity uint32
-	modSeq      mailbox.ModSeq
-	known       imap.UIDSet // nil: all
-	// Numbers and UIDs that were true together, for clients that know many
-	// UIDs that are gone; they only make the answer shorter.
-	seqs, uids imap.UIDSet
 }
 
 func parseSelect(sc *wire.Scanner) (runner, error)  { return scanSelect(sc, false) }
@@ -60,37 +49,6 @@ func scanSelect(sc *wire.Scanner, readOnly bool) (runner, error) {
 	return &c, sc.End()
 }
 
-// scanQResync reads
-//
-//	SP "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"
-func scanQResync(sc *wire.Scanner) *qresync {
-	var q qresync
-	sc.SP()
-	sc.Open()
-	q.uidValidity = sc.NZNumber()
-	sc.SP()
-	q.modSeq = mailbox.ModSeq(sc.Number64()) // COMPAT: 0 means that nothing is known
-	if sc.Take(' ') && sc.Peek() != '(' {
-		q.known = sc.KnownUIDs()
-		if sc.Take(' ') && sc.Peek() != '(' {
-			sc.Fail("expected a list")
-		}
-	}
-	if sc.Peek() == '(' {
-		sc.Open()
-		q.seqs = sc.KnownUIDs()
-		sc.SP()
-		q.uids = sc.KnownUIDs()
-		if !sc.Close() {
-			sc.Fail("missing parenthesis")
-		}
-	}
-	if !sc.Close() {
-		sc.Fail("missing parenthesis")
-	}
-	return &q
-}
-
 func (c *selectCmd) run(ctx context.Context, s *Session) error {
 	if c.qresync != nil && !s.enabled.qresync {
 		return bad("enable QRESYNC first") // RFC 7162 §3.2.5
@@ -102,7 +60,7 @@ func (c *selectCmd) run(ctx context.Context, s *Session) error {
 		s.w.Status("", "OK", "CLOSED", "previous mailbox is now closed")
 	}
 	if c.condstore {
-		s.enabled.condstore = true
+		s.enableCondstore()
 	}
 	mb, err := s.account.Mailbox(ctx, c.name)
 	if err != nil {
@@ -119,6 +77,9 @@ func (c *selectCmd) run(ctx context.Context, s *Session) error {
 		if err := s.writeSelectedList(ctx, c.name); err != nil {
 			return err
 		}
+	}
+	if q := c.qresync; q != nil && q.uidValidity == mb.UIDValidity() {
+		s.resynchronize(q)
 	}
 	if view.ReadOnly() {
 		return s.ok("READ-ONLY", "")
@@ -163,42 +124,11 @@ func (s *Session) writeSelectedList(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	for _, l := range all {
-		if l.Name == name {
-			s.writeSelected(l)
-			return nil
-		}
+	c := listCmd{extended: true, ret: listReturn{subscribed: true}}
+	l := mailbox.Listed{Name: name, Exists: true}
+	if i := slices.IndexFunc(all, func(l mailbox.Listed) bool { return l.Name == name }); i >= 0 {
+		l = all[i]
 	}
-	s.writeSelected(mailbox.Listed{Name: name})
+	s.writeListed("LIST", c.attributes(s, &l), l.Name, "")
 	return nil
-}
-
-func (s *Session) writeSelected(l mailbox.Listed) {
-	s.w.Untagged()
-	s.w.Raw("LIST ")
-	s.w.Open()
-	attr := func(a imap.MailboxAttr) {
-		s.w.Item()
-		s.w.Flag(imap.Flag(a))
-	}
-	switch {
-	case l.HasChildren:
-		attr(imap.MailboxAttrHasChildren)
-	case l.NoInferiors:
-		attr(imap.MailboxAttrNoInferiors)
-	default:
-		attr(imap.MailboxAttrHasNoChildren)
-	}
-	if l.Subscribed {
-		attr(imap.MailboxAttrSubscribed)
-	}
-	for _, use := range l.SpecialUse {
-		attr(use)
-	}
-	s.w.Close()
-	s.w.SP()
-	s.w.String(string(s.account.Separator()))
-	s.w.SP()
-	s.w.Mailbox(l.Name)
-	s.w.CRLF()
 }

@@ -63,7 +63,9 @@ func (s *Session) writeKnownFlags() {
 	}
 }
 
-// writeFetchFlags writes a FETCH response that tells the flags of m.
+// writeFetchFlags writes a FETCH response that tells the flags of m. RFC 9051
+// §7.5.2 and, with QRESYNC, RFC 7162 §3.2.4 want the UID in it; with CONDSTORE
+// alone it does no harm.
 func (s *Session) writeFetchFlags(m mailbox.Message) {
 	s.w.Untagged()
 	s.w.Number(uint64(m.Seq))
