@@ -83,8 +83,9 @@ func (d *Dir) open() error {
 	return err
 }
 
-// openOrMake opens the directory name of root, and makes it if it is missing
-// while root is there.
+// openOrMake opens the directory name of root, and makes it, durably, if it is
+// missing while root is there: what is synced inside it later must not be lost
+// with it.
 func openOrMake(root disk.Dir, name string, perm fs.FileMode) (disk.Dir, error) {
 	var err error
 	for range openTries {
@@ -101,6 +102,9 @@ func openOrMake(root disk.Dir, name string, perm fs.FileMode) (disk.Dir, error) 
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil, ErrGone
 			}
+			return nil, err
+		}
+		if err := root.Sync(); err != nil {
 			return nil, err
 		}
 	}

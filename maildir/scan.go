@@ -136,7 +136,7 @@ func (l *Listing) add(e disk.Entry, p Place) bool {
 		l.Skipped++
 		return true
 	}
-	if len(l.list) >= maxListed || len(l.names) >= maxListedBytes {
+	if len(l.list) >= maxListed || uint64(len(l.names)) >= maxListedBytes {
 		return false
 	}
 	l.list = append(l.list, listed{
@@ -147,11 +147,12 @@ func (l *Listing) add(e disk.Entry, p Place) bool {
 	return true
 }
 
-// Scan lists the messages into l: names only, no file is looked at, so a name
-// may be a FIFO or a link unless its type says otherwise. new is read first,
-// then cur, then new again if it was not still, since a message may be moved
-// either way meanwhile (R3). The same name is given once per place; the same
-// base twice is left to the caller (R4). On an error l holds nothing (R18).
+// Scan lists the messages into l: names only, no file is looked at. What is
+// said not to be a regular file is left out; where the file system does not
+// say, OpenMessage will. new is read first, then cur, then new again unless it
+// was still and settled, since a message may be moved either way meanwhile
+// (R3). The same name is given once per place; the same base twice is left to
+// the caller (R4). On an error l holds nothing (R18).
 func (d *Dir) Scan(l *Listing) error {
 	l.reset(d.sep)
 	if err := d.scan(l); err != nil {

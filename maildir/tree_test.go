@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"math/rand/v2"
 	"roost/disk"
@@ -107,6 +108,28 @@ func TestTreeCreate(t *testing.T) {
 		must(t, err)
 		inbox.Close()
 	})
+}
+
+// TestMakeRoot: a new Maildir survives a crash, with all above it.
+func TestMakeRoot(t *testing.T) {
+	for seed := range uint64(20) {
+		m := disktest.NewMem()
+		if err := MakeRoot(m, "/a/b/c", 0o700, false); !errors.Is(err, os.ErrNotExist) {
+			t.Fatalf("without parents: %v", err)
+		}
+		must(t, MakeRoot(m, "/a/b/c", 0o700, true))
+		must(t, MakeRoot(m, "/a/b/c", 0o700, true))
+		d := openBox(t, m, "/a/b/c")
+		tmp, err := d.Create(NewNamer("h", nil, nil))
+		must(t, err)
+		must(t, tmp.Commit(time.Now(), New, "1.a"))
+		must(t, d.Sync(New))
+		m.Crash(rand.New(rand.NewPCG(seed, 3)), disktest.Random)
+		d = openBox(t, m, "/a/b/c")
+		if got := namesOf(t, d.Place(New)); !slices.Equal(got, []string{"1.a"}) {
+			t.Fatalf("seed %d: %q", seed, got)
+		}
+	}
 }
 
 // TestTreeCreateFails: at whatever call it fails, it is all there or nothing.

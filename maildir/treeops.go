@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"roost/disk"
@@ -18,6 +19,31 @@ const TrashName = OwnPrefix + ".trash"
 // folderName is an empty file that tells delivery agents that a directory is a
 // mailbox of the Maildir above it (Maildir++).
 const folderName = "maildirfolder"
+
+// MakeRoot makes the directory of a new Maildir, durably, with missing parents
+// if parents says so. One that is there is left alone.
+func MakeRoot(fsys disk.FS, path string, perm fs.FileMode, parents bool) error {
+	err := fsys.MkdirRoot(path, perm)
+	above := filepath.Dir(path)
+	if parents && errors.Is(err, fs.ErrNotExist) && above != path {
+		if err := MakeRoot(fsys, above, perm, true); err != nil {
+			return err
+		}
+		err = fsys.MkdirRoot(path, perm)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("maildir: make root: %w", err)
+	}
+	dir, err := fsys.OpenRoot(above)
+	if err != nil {
+		return fmt.Errorf("maildir: make root: %w", err)
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
 
 // Create makes a mailbox, and in the fs layout the levels above it. It is
 // durable on return. ErrExist: it is there; ErrName: it cannot be.
@@ -176,9 +202,14 @@ func (t *Tree) discard(path []string, trash disk.Dir) error {
 
 // hollow moves all but the mailboxes below it out of the open directory dir.
 func (t *Tree) hollow(dir, trash disk.Dir, gone string) error {
+	below, err := t.subdirs(dir)
+	if err != nil {
+		return err
+	}
 	var names []string
-	err := dir.ReadDir(func(e disk.Entry) bool {
-		if name := string(e.Name); !e.Type.IsDir() || t.layout.hidden(name) {
+	err = dir.ReadDir(func(e disk.Entry) bool {
+		name := string(e.Name)
+		if _, found := slices.BinarySearch(below, name); !found {
 			names = append(names, name)
 		}
 		return true
