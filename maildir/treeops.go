@@ -197,7 +197,27 @@ func (t *Tree) discard(path []string, trash disk.Dir) error {
 	if err := parent.RenameNoReplace(name, trash, gone); err != nil {
 		return missing(err)
 	}
-	return errors.Join(trash.Sync(), parent.Sync(), t.root.Sync())
+	if err := errors.Join(trash.Sync(), parent.Sync(), t.root.Sync()); err != nil {
+		return err
+	}
+	t.prune(path[:len(path)-1])
+	return nil
+}
+
+// prune removes levels of the fs layout that hold nothing any more, from the
+// lowest on; what holds anything refuses to go.
+func (t *Tree) prune(path []string) {
+	for ; len(path) > 0; path = path[:len(path)-1] {
+		parent, err := t.dir(path[:len(path)-1])
+		if err != nil {
+			return
+		}
+		err = parent.Rmdir(path[len(path)-1])
+		parent.Close()
+		if err != nil {
+			return
+		}
+	}
 }
 
 // hollow moves all but the mailboxes below it out of the open directory dir.
@@ -353,7 +373,11 @@ func (t *Tree) move(from, to []string) error {
 	if err := source.RenameNoReplace(from[len(from)-1], target, to[len(to)-1]); err != nil {
 		return exists(err)
 	}
-	return errors.Join(target.Sync(), source.Sync())
+	if err := errors.Join(target.Sync(), source.Sync()); err != nil {
+		return err
+	}
+	t.prune(from[:len(from)-1])
+	return nil
 }
 
 // EmptyTrash removes the files of deleted mailboxes until ctx ends.

@@ -198,9 +198,8 @@ func (m *Mem) lose(n *inode) {
 	}
 }
 
-// replay does effects to a copy of data.
+// replay does effects to data, which nothing else has.
 func replay(data []byte, effects []effect) []byte {
-	data = slices.Clone(data)
 	for _, e := range effects {
 		if e.truncate {
 			data = sized(data, e.off)
