@@ -31,7 +31,8 @@ type Batch struct {
 	UIDNext imap.UID
 	// RenamesSynced says that the directories were synced after every rename
 	// announced in batches up to this position: only the name that a message
-	// has now (SetName) is ours from now on. 0: nothing.
+	// has now (SetName) is ours from now on. Renames that Open found pending
+	// count as announced before any position. 0: nothing.
 	RenamesSynced Pos
 	// Heartbeat writes the time also if the batch is empty otherwise.
 	Heartbeat bool

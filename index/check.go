@@ -173,7 +173,7 @@ type description struct {
 
 func (ix *Index) describe(r Row) description {
 	return description{
-		base: ix.Base(r), name: ix.Name(r), flags: ix.Flags(r), keywords: slices.Clone(ix.KeywordNames(ix.Keywords(r))),
+		base: ix.Base(r), name: ix.Name(r), flags: ix.Flags(r), keywords: append([]string{}, ix.KeywordNames(ix.Keywords(r))...),
 		modSeq: ix.ModSeq(r), date: ix.Date(r), size: ix.Size(r), saved: ix.SaveDate(r).Unix(),
 	}
 }

@@ -146,7 +146,7 @@ func (d *decoder) count() int {
 
 func (d *decoder) uidDelta() imap.UID {
 	v := int64(d.uid) + d.int()
-	if v < 1 || v > 1<<32-1 {
+	if v < 1 || v >= int64(maxUID) {
 		d.fail()
 		return 0
 	}

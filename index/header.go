@@ -5,6 +5,8 @@ import (
 	"hash/crc32"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+
 	"roost/disk"
 )
 
@@ -26,7 +28,10 @@ import (
 //	 80    8 base end    offset of the first frame
 //	 88    8 sequence    of the first frame
 //	 96    8 created     nanoseconds since 1970
-//	104   24             zero
+//	104    4 UIDNEXT     when the file was begun
+//	108    4             zero
+//	112    8 HIGHESTMODSEQ likewise
+//	120    8             zero
 type header struct {
 	uidValidity uint32
 	id          MailboxID
@@ -38,6 +43,8 @@ type header struct {
 	baseEnd     int64
 	firstSeq    uint64
 	created     int64
+	uidNext     imap.UID
+	highest     ModSeq
 }
 
 const (
@@ -66,6 +73,8 @@ func (h *header) encode() []byte {
 	le.PutUint64(b[80:], uint64(h.baseEnd))
 	le.PutUint64(b[88:], h.firstSeq)
 	le.PutUint64(b[96:], uint64(h.created))
+	le.PutUint32(b[104:], uint32(h.uidNext))
+	le.PutUint64(b[112:], uint64(h.highest))
 	le.PutUint32(b[12:], headerCRC(b))
 	return b
 }
@@ -95,8 +104,10 @@ func parseHeader(b []byte) (h header, ok bool, err error) {
 		baseEnd:     int64(le.Uint64(b[80:])),
 		firstSeq:    le.Uint64(b[88:]),
 		created:     int64(le.Uint64(b[96:])),
+		uidNext:     imap.UID(le.Uint32(b[104:])),
+		highest:     ModSeq(le.Uint64(b[112:])),
 	}
-	ok = h.uidValidity != 0 && h.base >= baseStart && h.base%8 == 0 && h.baseEnd >= h.base && h.baseEnd%8 == 0
+	ok = h.uidValidity != 0 && h.base >= baseStart && h.base%8 == 0 && h.baseEnd >= h.base && h.baseEnd%8 == 0 && h.highest <= maxModSeq
 	return h, ok, nil
 }
 

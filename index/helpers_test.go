@@ -2,7 +2,6 @@ package index
 
 import (
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"reflect"
@@ -152,7 +151,8 @@ type world struct {
 	intents  map[uint64]int
 	recent   imap.UID
 	stamps   Stamps
-	serial   int // of bases
+	serial   int    // of bases
+	coming   *world // what step was about to make of it
 }
 
 type worldRow struct {
@@ -298,17 +298,22 @@ func (w *world) step(t testing.TB, ix *Index, rng *rand.Rand) (Applied, error) {
 		next.next += 2
 		b.UIDNext = next.next
 	}
+	m := ix.HighestModSeq() + 1
+	for _, row := range touched {
+		row.modSeq = m
+	}
+	for uid := range next.expunged {
+		if next.expunged[uid] == 0 {
+			next.expunged[uid] = m
+		}
+	}
+	w.coming = next
 	a, err := ix.Apply(&b)
 	if err != nil {
 		return a, err
 	}
-	for _, row := range touched {
-		row.modSeq = a.ModSeq
-	}
-	for uid := range next.expunged {
-		if next.expunged[uid] == 0 {
-			next.expunged[uid] = a.ModSeq
-		}
+	if a.ModSeq != 0 && a.ModSeq != m {
+		t.Fatalf("mod-sequence %d, want %d", a.ModSeq, m)
 	}
 	*w = *next
 	return a, nil
@@ -371,6 +376,19 @@ func (w *world) diff(ix *Index, jumped bool) string {
 	return ""
 }
 
+// diffAny is diff with the most fitting of several worlds.
+func diffAny(ix *Index, worlds []*world, jumped bool) string {
+	var all string
+	for i, w := range worlds {
+		d := w.diff(ix, jumped)
+		if d == "" {
+			return ""
+		}
+		all += fmt.Sprintf("%d: %s\n", i, d)
+	}
+	return all
+}
+
 func dirEmpty(t testing.TB, dir disk.Dir) bool {
 	t.Helper()
 	empty := true
@@ -379,5 +397,3 @@ func dirEmpty(t testing.TB, dir disk.Dir) bool {
 	}
 	return empty
 }
-
-var _ fs.FS

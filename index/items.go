@@ -160,7 +160,11 @@ func (e *encoder) toUnlink(u ToUnlink) {
 }
 
 func (d *decoder) toUnlink(uid imap.UID) ToUnlink {
-	return ToUnlink{UID: uid, Base: d.str(maxBase), Name: d.name(), Size: d.int(), Mtime: d.mtime()}
+	u := ToUnlink{UID: uid, Base: d.str(maxBase), Name: d.name(), Size: d.int(), Mtime: d.mtime()}
+	if !validBase(u.Base) {
+		d.fail()
+	}
+	return u
 }
 
 func (e *encoder) intent(in *Intent) {

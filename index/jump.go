@@ -34,7 +34,7 @@ func (ix *Index) jumped(by leap) (imap.UID, ModSeq) {
 		next = max(next, min(k.UIDNext, maxUID))
 	}
 	next += min(by.uids, maxUID-next)
-	highest := max(ix.HighestModSeq(), min(ix.opt.Known.ModSeq, modSeqBound))
+	highest := max(ix.HighestModSeq(), ix.firstModSeq(), min(ix.opt.Known.ModSeq, modSeqBound))
 	if highest+by.modSeqs < modSeqBound {
 		highest += by.modSeqs
 	} else if highest < maxModSeq {

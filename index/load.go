@@ -123,6 +123,8 @@ func (l *loader) readHeader() error {
 		}
 		if i == 0 || !l.hasHeader {
 			l.hdr, l.hasHeader = h, true
+			l.ix.raiseUIDNext(min(h.uidNext, maxUID))
+			l.ix.raiseHighest(h.highest)
 		}
 	}
 	return nil
@@ -215,7 +217,7 @@ func (l *loader) adopt(s *section) {
 		l.hdr.uidValidity, l.hdr.id, l.hdr.generation, l.hdr.seed = s.validity, s.id, s.generation, s.seed
 		l.hdr.firstSeq = s.firstSeq
 	}
-	l.ix.raiseUIDNext(s.uidNext)
+	l.ix.raiseUIDNext(min(s.uidNext, maxUID))
 	l.ix.raiseHighest(s.highest)
 }
 
@@ -385,7 +387,7 @@ func (l *loader) replay(f frame, payload []byte) {
 	l.seq = f.seq
 	l.synced = max(l.synced, f.synced)
 	l.lastTime = max(l.lastTime, f.time)
-	l.ix.raiseUIDNext(f.uidNext)
+	l.ix.raiseUIDNext(min(f.uidNext, maxUID))
 	l.clean = false
 	switch {
 	case f.kind == frameBatch:

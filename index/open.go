@@ -53,7 +53,7 @@ func (ix *Index) create(rec *Recovery) error {
 		return err
 	}
 	ix.ident.Store(&id)
-	ix.startModSeq()
+	ix.raiseHighest(ix.firstModSeq())
 	ix.seq, ix.important, ix.needFile = 1, 1, true
 	if k := ix.opt.Known; !rec.NewUIDValidity && (k.UIDNext > 1 || k.ModSeq > 0) {
 		ix.jumpNow(bigJump, "the journal is missing", rec)
@@ -61,10 +61,10 @@ func (ix *Index) create(rec *Recovery) error {
 	return nil
 }
 
-// startModSeq begins at the time: above whatever another server or an older
-// journal gave.
-func (ix *Index) startModSeq() {
-	ix.raiseHighest(ModSeq(min(max(ix.opt.Now().Unix(), 1), 1<<33-1)) << 20)
+// firstModSeq is where a new journal begins, by the time: above whatever
+// another server or an older journal gave.
+func (ix *Index) firstModSeq() ModSeq {
+	return ModSeq(min(max(ix.opt.Now().Unix(), 1), 1<<33-1)) << 20
 }
 
 // identify fills in what id lacks.

@@ -150,7 +150,7 @@ func (ix *Index) replayMessages(kind byte, d *decoder, m ModSeq, pos Pos, sec in
 		case itemAdds:
 			a := d.add()
 			a.Keywords = ix.knownSet(a.Keywords)
-			if r := Row(ix.Len() + added); !d.bad && uid >= ix.UIDNext() && uid < maxUID && a.Base != "" && ix.follows(r, uid) {
+			if r := Row(ix.Len() + added); !d.bad && uid >= ix.UIDNext() && validBase(a.Base) && ix.follows(r, uid) {
 				ix.add(r, uid, m, &a)
 				added++
 				ix.raiseUIDNext(uid + 1)
@@ -168,6 +168,9 @@ func (ix *Index) replayMessages(kind byte, d *decoder, m ModSeq, pos Pos, sec in
 			}
 		case itemAgreed:
 			name, base := d.name(), d.str(maxBase)
+			if base != "" && !validBase(base) {
+				d.fail()
+			}
 			if r := ix.RowOf(uid); r != NoRow && !d.bad {
 				ix.doAgreed(r, name, base)
 			}
@@ -183,6 +186,7 @@ func (ix *Index) replayMessages(kind byte, d *decoder, m ModSeq, pos Pos, sec in
 				u = &entry
 			}
 			if !d.bad {
+				ix.raiseUIDNext(uid + 1)
 				ix.doExpunge(uid, ix.RowOf(uid), m, u, sec)
 			}
 		}
@@ -210,7 +214,7 @@ func (ix *Index) replayRest(kind byte, d *decoder) {
 			d.fail()
 			return
 		}
-		ix.doJump(next, highest, expunge, flag)
+		ix.doJump(next, max(highest, expunge, flag), expunge, flag)
 		if kind == itemScalars {
 			ix.st.recent = clampUID(d.num())
 			raise(&ix.lastIntent, d.num())
@@ -252,15 +256,18 @@ func (ix *Index) replayEntry(kind byte, d *decoder) {
 		}
 	case itemVanished:
 		first, more := d.uidDelta(), d.num()
-		v := vanished{first: first, last: clampUID(uint64(first) + more&0xffffffff), modseq: ModSeq(d.num()), sec: d.int()}
+		v := vanished{first: first, last: min(clampUID(uint64(first)+more&0xffffffff), maxUID-1), modseq: ModSeq(d.num()), sec: d.int()}
 		n := len(ix.st.vanished)
 		if !d.bad && v.modseq > ix.ExpungeFloor() && v.modseq <= maxModSeq && v.last >= v.first &&
 			(n == 0 || ix.st.vanished[n-1].modseq <= v.modseq) {
 			ix.st.vanished = append(ix.st.vanished, v)
+			ix.raiseUIDNext(v.last + 1)
+			ix.raiseHighest(v.modseq)
 		}
 	case itemToUnlink:
 		uid := d.uidDelta()
 		if u := d.toUnlink(uid); !d.bad {
+			ix.raiseUIDNext(uid + 1)
 			ix.st.unlink[uid] = u
 		}
 	case itemExact:

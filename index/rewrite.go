@@ -125,6 +125,7 @@ func (ix *Index) writeBase(snap snapshot) (*fileWriter, error) {
 		uidValidity: snap.ident.uidValidity, id: snap.ident.id, generation: snap.ident.generation,
 		seed: random64(), inode: w.info.Ino, birth: birthOf(w.info),
 		base: baseStart, firstSeq: snap.seq + 1, created: ix.opt.Now().UnixNano(),
+		uidNext: snap.uidNext, highest: snap.highest,
 	}
 	w.seed = seedCRC(w.hdr.seed)
 	if err := w.section(&snap, section{kind: sectionItems}, snap.first); err != nil {

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -209,6 +210,9 @@ func readRows(f io.ReaderAt, s *section, buf []byte, at int64) (*segment, bool, 
 	}
 	crc := crc32.Checksum(buf[8:cols], castagnoli)
 	if crc32.Update(crc, castagnoli, names) != s.crc {
+		return nil, false, nil
+	}
+	if bytes.IndexByte(names, 0) >= 0 || bytes.IndexByte(names, '/') >= 0 {
 		return nil, false, nil
 	}
 	seg := newSegment(n)

@@ -26,7 +26,8 @@ type vanished struct {
 
 // addVanished appends uid, expunged at m. Ranges stay in order of mod-sequence.
 func addVanished(list []vanished, uid imap.UID, m ModSeq, sec int64) []vanished {
-	if n := len(list); n > 0 && list[n-1].modseq == m {
+	if n := len(list); n > 0 && list[n-1].modseq >= m { // never above, but in a journal that lost frames
+		m = list[n-1].modseq
 		switch l := &list[n-1]; {
 		case l.last+1 == uid:
 			l.last = uid
