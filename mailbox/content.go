@@ -311,7 +311,7 @@ func (mb *Mailbox) openFile(ix *index.Index, row index.Row) (disk.File, error) {
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return f, diskErr(err)
 		}
-		if ix.Gone(row) && try > 0 {
+		if ix.Gone(row) && try > 1 {
 			return nil, ErrExpunged
 		}
 		if mb.index() != ix {
@@ -322,7 +322,7 @@ func (mb *Mailbox) openFile(ix *index.Index, row index.Row) (disk.File, error) {
 		}
 		wait := time.NewTimer(pause)
 		<-wait.C
-		if try > 0 {
+		if try > 0 && !ix.Gone(row) {
 			if err := mb.refreshHard(ctx, try > 1); err != nil {
 				return nil, err
 			}
@@ -337,7 +337,9 @@ func (mb *Mailbox) tryOpen(ix *index.Index, row index.Row) (disk.File, error) {
 		g, ok := mb.work.gone.files[row]
 		mb.mu.Unlock()
 		if ok {
-			return mb.dir.Tmp().Open(g.tmp)
+			if f, err := mb.dir.Tmp().Open(g.tmp); !errors.Is(err, fs.ErrNotExist) {
+				return f, err
+			}
 		}
 	}
 	n := ix.Name(row)

@@ -192,22 +192,31 @@ func (mb *Mailbox) unlinkExpunged(ctx context.Context, closing bool) {
 }
 
 func (mb *Mailbox) unlinkAll(jobs []unlinkJob) {
-	told := mb.lowestTold()
+	// Known under their new names before they have them, so that a reader finds
+	// them at any time.
+	kept := map[index.Row]string{}
+	mb.mu.Lock()
+	told := mb.lowestToldLocked()
+	for _, j := range jobs {
+		if j.row != index.NoRow && j.removed > told && mb.dir.Tmp() != nil {
+			kept[j.row] = goneName(mb.namer)
+			mb.work.gone.add(goneFile{unlinkJob: j, tmp: kept[j.row], at: time.Now()})
+		}
+	}
+	mb.mu.Unlock()
 	var done []imap.UID
-	var kept []goneFile
 	for _, j := range jobs {
 		place, name := placeOf(j.file.Name), mb.fileName(j.file.Base, j.file.Name)
-		var err error
-		if j.row != index.NoRow && j.removed > told && mb.dir.Tmp() != nil {
-			to := goneName(mb.namer)
-			if err = mb.dir.Place(place).Rename(name, mb.dir.Tmp(), to); err == nil {
-				kept = append(kept, goneFile{unlinkJob: j, tmp: to, at: time.Now()})
+		if to, keep := kept[j.row]; keep && j.row != index.NoRow {
+			err := mb.dir.Place(place).Rename(name, mb.dir.Tmp(), to)
+			if err == nil {
 				continue
 			}
+			mb.mu.Lock()
+			mb.work.gone.remove(j.row)
+			mb.mu.Unlock()
 		}
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			err = mb.dir.Unlink(place, name)
-		}
+		err := mb.dir.Unlink(place, name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			mb.log.Warn("cannot remove the file of an expunged message", "name", name, "err", err)
 			continue // it stays on the list, and hidden
@@ -217,7 +226,6 @@ func (mb *Mailbox) unlinkAll(jobs []unlinkJob) {
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
 	mb.work.unlinked = append(mb.work.unlinked, done...)
-	mb.work.gone.add(kept)
 }
 
 // syncUnlinks makes unlinks durable and takes the files off the to-unlink list.

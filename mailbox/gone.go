@@ -39,23 +39,23 @@ type goneFiles struct {
 	size  int64
 }
 
-func (g *goneFiles) add(files []goneFile) {
+func (g *goneFiles) add(f goneFile) {
 	if g.files == nil {
 		g.files = map[index.Row]goneFile{}
 	}
-	for _, f := range files {
-		g.files[f.row] = f
-		g.size += f.file.Size
+	g.files[f.row] = f
+	g.size += f.file.Size
+}
+
+func (g *goneFiles) remove(row index.Row) {
+	if f, ok := g.files[row]; ok {
+		delete(g.files, row)
+		g.size -= f.file.Size
 	}
 }
 
-// lowestTold is the state of the live bits that every View was told of.
-func (mb *Mailbox) lowestTold() uint64 {
-	mb.mu.Lock()
-	defer mb.mu.Unlock()
-	return mb.lowestToldLocked()
-}
-
+// lowestToldLocked is the state of the live bits that every View was told of.
+// mb.mu must be held.
 func (mb *Mailbox) lowestToldLocked() uint64 {
 	told := uint64(math.MaxUint64)
 	for v := range mb.views {
@@ -86,8 +86,7 @@ func (mb *Mailbox) sweepTo(before time.Time, files int, size int64) {
 	var out []goneFile
 	take := func(row index.Row, f goneFile) {
 		out = append(out, f)
-		delete(g.files, row)
-		g.size -= f.file.Size
+		g.remove(row)
 	}
 	for row, f := range g.files {
 		if f.removed <= told || f.at.Before(before) {
