@@ -20,7 +20,6 @@ const (
 	maxFieldName  = 1000
 	maxParams     = 128
 	maxBoundary   = 200
-	maxComments   = 100     // nesting that is counted exactly
 	maxKept       = 8 << 20 // octets of strings and envelopes kept per message
 	maxInMemory   = 1 << 20
 	chunkSize     = 128 << 10

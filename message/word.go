@@ -151,17 +151,6 @@ func decodeQ(text []byte) []byte {
 	return out
 }
 
-// truncate cuts s to at most n runes.
-func truncate(s string, n int) string {
-	for i := range s {
-		if n == 0 {
-			return s[:i]
-		}
-		n--
-	}
-	return s
-}
-
 // fullRunes returns how much of b is left when a rune that is cut off at its
 // end is taken away.
 func fullRunes(b []byte) int {
