@@ -292,23 +292,6 @@ func TestTreeRename(t *testing.T) {
 	})
 }
 
-// TestTreePrune: levels that hold nothing any more are not left in the list.
-func TestTreePrune(t *testing.T) {
-	eachTree(t, func(t *testing.T, r *disktest.Recorder, tree *Tree) {
-		for _, name := range []string{"A/B/C", "A/D", "E/F/G"} {
-			must(t, tree.Create(box(t, name)))
-		}
-		must(t, tree.Delete(box(t, "A/B/C")))
-		_, err := tree.Rename(box(t, "E/F/G"), box(t, "H"))
-		must(t, err)
-		if tree.Layout().Nested {
-			wantList(t, tree, "INBOX", "(A)", "A/D", "H")
-		} else {
-			wantList(t, tree, "INBOX", "A/D", "H")
-		}
-	})
-}
-
 // TestTreeRenameFails: a rename that fails in the middle is undone.
 func TestTreeRenameFails(t *testing.T) {
 	eachTree(t, func(t *testing.T, r *disktest.Recorder, tree *Tree) {

@@ -152,7 +152,8 @@ func unmake(parent disk.Dir, name string) {
 }
 
 // Delete moves a mailbox out of sight, into the trash; EmptyTrash removes it.
-// It is durable on return. In the fs layout mailboxes below it stay. INBOX
+// It is durable on return. In the fs layout mailboxes below it stay, and
+// so do levels above it that hold nothing any more. INBOX
 // cannot be deleted (ErrName).
 func (t *Tree) Delete(m Mailbox) error {
 	if m.IsInbox() {
@@ -197,27 +198,7 @@ func (t *Tree) discard(path []string, trash disk.Dir) error {
 	if err := parent.RenameNoReplace(name, trash, gone); err != nil {
 		return missing(err)
 	}
-	if err := errors.Join(trash.Sync(), parent.Sync(), t.root.Sync()); err != nil {
-		return err
-	}
-	t.prune(path[:len(path)-1])
-	return nil
-}
-
-// prune removes levels of the fs layout that hold nothing any more, from the
-// lowest on; what holds anything refuses to go.
-func (t *Tree) prune(path []string) {
-	for ; len(path) > 0; path = path[:len(path)-1] {
-		parent, err := t.dir(path[:len(path)-1])
-		if err != nil {
-			return
-		}
-		err = parent.Rmdir(path[len(path)-1])
-		parent.Close()
-		if err != nil {
-			return
-		}
-	}
+	return errors.Join(trash.Sync(), parent.Sync(), t.root.Sync())
 }
 
 // hollow moves all but the mailboxes below it out of the open directory dir.
@@ -373,11 +354,7 @@ func (t *Tree) move(from, to []string) error {
 	if err := source.RenameNoReplace(from[len(from)-1], target, to[len(to)-1]); err != nil {
 		return exists(err)
 	}
-	if err := errors.Join(target.Sync(), source.Sync()); err != nil {
-		return err
-	}
-	t.prune(from[:len(from)-1])
-	return nil
+	return errors.Join(target.Sync(), source.Sync())
 }
 
 // EmptyTrash removes the files of deleted mailboxes until ctx ends.
