@@ -157,6 +157,9 @@ func (mb *Mailbox) lookNew(f *found, h hint, n maildir.Name, info disk.Info) err
 	mb.mu.Unlock()
 	if expunged && u.Size == info.Size && u.Mtime.Equal(info.Mtime) {
 		// Ours to unlink, under whatever name, and not a message.
+		if indexName(n, h.place) == u.Name {
+			return nil // unlinkExpunged does it
+		}
 		if err := mb.dir.Unlink(h.place, h.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			mb.log.Warn("cannot remove the file of an expunged message", "name", h.name, "err", err)
 		}
