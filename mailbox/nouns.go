@@ -22,3 +22,13 @@ const (
 
 // FlagNames are the names of the system flags, by bit.
 var FlagNames = index.FlagNames
+
+// Fsync says what a flush waits for, see index.Fsync.
+type Fsync = index.Fsync
+
+// The modes of Fsync.
+const (
+	FsyncAlways   = index.FsyncAlways
+	FsyncMessages = index.FsyncMessages
+	FsyncNever    = index.FsyncNever
+)

@@ -25,12 +25,12 @@ func (p *process) openAdmin(cfg *config.Config) (stop func(), err error) {
 		return func() {}, fmt.Errorf("server: listen.admin: %w; choose another address, or \"\" for none", err)
 	}
 	srv := &http.Server{
-		Handler:           p.adminHandler(),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
 	}
 	p.starts = append(p.starts, func() {
+		srv.Handler = p.adminHandler() // its counters exist by now
 		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			p.log.Error("admin listener", "err", err)
 		}

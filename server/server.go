@@ -18,7 +18,6 @@ import (
 	"roost/auth"
 	"roost/config"
 	"roost/disk"
-	"roost/index"
 	"roost/mailbox"
 	"roost/maildir"
 	"roost/session"
@@ -186,7 +185,7 @@ func (p *process) openMail(cfg *config.Config) (stop func(), err error) {
 
 func storeOptions(cfg *config.Config, fsys disk.FS, w *maildir.Watcher, c *mailbox.Counters, log *slog.Logger) mailbox.Options {
 	create := map[string]mailbox.Create{"parent": mailbox.CreateParent, "always": mailbox.CreateAlways, "never": mailbox.CreateNever}
-	fsync := map[string]index.Fsync{"always": index.FsyncAlways, "messages": index.FsyncMessages, "never": index.FsyncNever}
+	fsync := map[string]mailbox.Fsync{"always": mailbox.FsyncAlways, "messages": mailbox.FsyncMessages, "never": mailbox.FsyncNever}
 	o := mailbox.Options{
 		FS: fsys, Log: log, Watcher: w, Counters: c,
 		Layout: cfg.Mail.Layout, Separator: cfg.Mail.Separator[0], Prefix: cfg.Mail.Prefix, Escape: cfg.Mail.Escape,

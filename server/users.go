@@ -9,7 +9,6 @@ import (
 	"roost/auth"
 	"roost/config"
 	"roost/session"
-	"roost/wire"
 )
 
 // newUsers makes the service that checks passwords. A users file that cannot
@@ -25,12 +24,9 @@ func newUsers(cfg *config.Config, log *slog.Logger) (*auth.Service, error) {
 		},
 		Log: log,
 	})
-	n, skipped, err := s.Check()
+	n, _, err := s.Check() // it has logged the lines that it skips
 	if err != nil {
 		return nil, fmt.Errorf("server: auth.users: %w; roost user add makes the file", err)
-	}
-	for _, e := range skipped {
-		log.Warn("line of the users file skipped", "file", cfg.Auth.Users, "problem", e.Error())
 	}
 	log.Info("users file read", "file", cfg.Auth.Users, "users", n)
 	return s, nil
@@ -63,7 +59,8 @@ func plaintextAllowed(policy string, a net.Addr) bool {
 
 // sessionLimits are the limits of one connection.
 func sessionLimits(l *config.Limits) session.Limits {
-	pre, full := wire.PreAuthLimits(), wire.DefaultLimits()
+	limits := session.DefaultLimits()
+	pre, full := limits.PreAuth, limits.Auth
 	pre.Line, pre.Literal, pre.Depth = int(l.LinePreauth), int64(l.LiteralPreauth), l.DepthPreauth
 	pre.Literals = int64(pre.Count) * pre.Literal
 	full.Line, full.Literal, full.Literals, full.Count = int(l.Line), int64(l.Literal), int64(l.LiteralsTotal), l.Literals

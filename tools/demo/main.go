@@ -169,7 +169,7 @@ func setListen(conf string, imap, imaps, admin int) error {
 func usage(maildir string, imap, imaps int) {
 	rel := maildir
 	if wd, err := os.Getwd(); err == nil {
-		if r, err := filepath.Rel(wd, maildir); err == nil {
+		if r, err := filepath.Rel(wd, maildir); err == nil && !strings.HasPrefix(r, "..") {
 			rel = r
 		}
 	}
