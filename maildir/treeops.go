@@ -152,9 +152,8 @@ func unmake(parent disk.Dir, name string) {
 }
 
 // Delete moves a mailbox out of sight, into the trash; EmptyTrash removes it.
-// It is durable on return. In the fs layout mailboxes below it stay, and
-// so do levels above it that hold nothing any more. INBOX
-// cannot be deleted (ErrName).
+// It is durable on return. In the fs layout mailboxes below it stay, and so do
+// levels above it that hold nothing any more. INBOX cannot be deleted (ErrName).
 func (t *Tree) Delete(m Mailbox) error {
 	if m.IsInbox() {
 		return ErrName
