@@ -130,7 +130,7 @@ func (c *Cache) read(at int64, buf []byte) (cacheRecord, []byte, bool) {
 	if recordCRC(buf, c.ix.Generation()) != rec.crc {
 		return rec, nil, false
 	}
-	return rec, buf[recordHeader:], true
+	return rec, buf[:copy(buf, buf[recordHeader:])], true // at the front, so that buf can be used again
 }
 
 // Put stores e for row r in place of what was there. It is written sometime
