@@ -62,7 +62,7 @@ func (a *Account) mailboxAt(ctx context.Context, path string) (*Mailbox, error) 
 		if lm == nil {
 			lm = &liveMailbox{
 				a: a, id: info.Identity, refs: 1, ready: make(chan struct{}),
-				slot: &slot{a: a, dir: path, id: info.Identity},
+				slot: &slot{a: a, dir: path},
 			}
 			a.live[info.Identity] = lm
 			st.live.n++
@@ -71,21 +71,38 @@ func (a *Account) mailboxAt(ctx context.Context, path string) (*Mailbox, error) 
 			st.closeLive(victims)
 			return lm.load(ctx, dir)
 		}
-		if lm.closing == nil {
+		wait := lm.closing
+		if wait == nil {
 			lm.useLocked()
 			st.mu.Unlock()
-			dir.Close()
-			return lm.join(ctx, path)
+			mb, err := lm.join(ctx, path)
+			if err != nil || !mb.gone() {
+				dir.Close()
+				return mb, err
+			}
+			// It has ended for its sessions and only waits for them to leave.
+			lm.release()
+			if err := a.evict(ctx, info.Identity); err != nil {
+				dir.Close()
+				return nil, err
+			}
+			continue
 		}
-		gone := lm.closing
 		st.mu.Unlock()
 		select {
-		case <-gone:
+		case <-wait:
 		case <-ctx.Done():
 			dir.Close()
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// gone reports whether the mailbox has ended for its sessions.
+func (mb *Mailbox) gone() bool {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	return mb.ended != nil
 }
 
 // useLocked adds a reference.
@@ -146,6 +163,12 @@ func (lm *liveMailbox) release() {
 	lm.refs--
 	if lm.refs > 0 || lm.closing != nil || lm.mb == nil {
 		st.mu.Unlock()
+		return
+	}
+	if lm.mb.gone() {
+		lm.closeLocked()
+		st.mu.Unlock()
+		st.closeLive([]*liveMailbox{lm})
 		return
 	}
 	st.live.size -= lm.size

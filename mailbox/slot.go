@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"syscall"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -17,9 +18,9 @@ import (
 type slot struct {
 	a *Account
 
-	mu  sync.Mutex    // guards dir; taken after Account.mu
-	id  disk.Identity // of the directory
-	dir string        // the path of the mailbox's directory as the layout names it; RENAME changes it
+	mu   sync.Mutex // guards below; taken after Account.mu
+	dir  string     // the path of the mailbox's directory as the layout names it; RENAME changes it
+	next string     // where a RENAME is about to move it; "": none runs
 }
 
 // known is what the account knows of the mailbox in this directory, for
@@ -147,14 +148,30 @@ func (s *slot) inPlace(dir disk.Dir) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	there, err := s.a.lstatPath(s.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	for {
+		s.mu.Lock()
+		dir, next := s.dir, s.next
+		s.mu.Unlock()
+		for _, path := range []string{dir, next} {
+			there, err := s.a.lstatPath(path)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+				return false, err
+			}
+			if err == nil && own.Identity == there.Identity {
+				return true, nil
+			}
+			if next == "" {
+				break
+			}
+		}
+		s.mu.Lock()
+		same := s.dir == dir && s.next == next
+		s.mu.Unlock()
+		if same {
+			return false, nil
+		}
+		// A RENAME went on meanwhile: look where it is now.
 	}
-	if err != nil {
-		return false, err
-	}
-	return own.Identity == there.Identity, nil
 }
 
 // name is for logs: the mailbox as its user knows it.
@@ -169,5 +186,12 @@ func (s *slot) path() string {
 func (s *slot) move(dir string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dir = dir
+	s.dir, s.next = dir, ""
+}
+
+// announce says that a RENAME is about to move the mailbox; "" that it did not.
+func (s *slot) announce(next string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = next
 }

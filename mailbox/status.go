@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/emersion/go-imap/v2"
@@ -22,8 +23,19 @@ type Status struct {
 type StatusItems struct{ Size, DeletedSize bool }
 
 // Status brings the mailbox up to date and describes it; \Recent stays. What it
-// tells is added to b. Errors: those of Mailbox and of Mailbox.Open.
+// tells is added to b. Errors: those of Mailbox and of Mailbox.Open, but for
+// ErrGone: a mailbox that vanishes meanwhile is ErrNotExist.
 func (a *Account) Status(ctx context.Context, name string, items StatusItems, b *Barrier) (Status, error) {
+	for range 3 {
+		s, err := a.status(ctx, name, items, b)
+		if !errors.Is(err, ErrGone) {
+			return s, err
+		}
+	}
+	return Status{}, fmt.Errorf("mailbox: status: %w", ErrNotExist)
+}
+
+func (a *Account) status(ctx context.Context, name string, items StatusItems, b *Barrier) (Status, error) {
 	mb, err := a.Mailbox(ctx, name)
 	if err != nil {
 		return Status{}, err

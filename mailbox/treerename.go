@@ -84,11 +84,11 @@ func (a *Account) rename(ctx context.Context, from, to maildir.Mailbox) error {
 	if to.Under(from) && len(to) > len(from) {
 		return fmt.Errorf("into itself: %w", ErrName)
 	}
-	renew, err := a.checkRename(from, to)
+	plan, err := a.checkRename(from, to)
 	if err != nil {
 		return err
 	}
-	for _, path := range renew {
+	for _, path := range plan.renew {
 		// Its UIDVALIDITY changes: whoever has it selected must go.
 		if id, ok := a.identityOf(path); ok {
 			if err := a.evict(ctx, id); err != nil {
@@ -99,8 +99,10 @@ func (a *Account) rename(ctx context.Context, from, to maildir.Mailbox) error {
 	if err := a.createSuperiors(to); err != nil {
 		return err
 	}
+	a.announceMoves(plan.paths)
 	moves, err := a.tree.Rename(from, to)
 	if err != nil {
+		a.announceMoves(nil)
 		return treeErr(err)
 	}
 	paths := make(map[string]string, len(moves))
@@ -108,6 +110,7 @@ func (a *Account) rename(ctx context.Context, from, to maildir.Mailbox) error {
 		paths[joinPath(mv.From.Dir)] = joinPath(mv.To.Dir)
 	}
 	a.moveSlots(paths)
+	a.announceMoves(nil)
 	a.moveIndexes(moves)
 	return a.file.update(func(st *accountState) ([]byte, error) {
 		var payload []byte
@@ -125,40 +128,56 @@ func (a *Account) rename(ctx context.Context, from, to maildir.Mailbox) error {
 	})
 }
 
-// checkRename refuses what cannot be before anything is touched, and gives the
-// paths of the mailboxes that will need a new UIDVALIDITY.
-func (a *Account) checkRename(from, to maildir.Mailbox) (renew []string, err error) {
+// A renamePlan is what a RENAME will do.
+type renamePlan struct {
+	paths map[string]string // of directories, old to new
+	renew []string          // old paths of the mailboxes that will need a new UIDVALIDITY
+}
+
+// checkRename refuses what cannot be before anything is touched.
+func (a *Account) checkRename(from, to maildir.Mailbox) (renamePlan, error) {
+	plan := renamePlan{paths: map[string]string{}}
 	ls, err := a.listing()
 	if err != nil {
-		return nil, treeErr(err)
+		return plan, treeErr(err)
 	}
-	found := false
 	for _, l := range ls.all {
 		if !l.Name.Under(from) {
 			continue
 		}
-		found = true
 		name := append(slices.Clone(to), l.Name[len(from):]...)
 		if _, taken := ls.byName[name.String()]; taken {
-			return nil, ErrExist
+			return plan, ErrExist
 		}
 		path, err := a.names.dirPath(name)
 		if err != nil {
-			return nil, err
+			return plan, err
 		}
+		old := joinPath(l.Dir)
+		plan.paths[old] = path
 		a.file.view(func(st *accountState) {
-			if r := st.byDir[joinPath(l.Dir)]; r != nil && r.UIDValidity <= st.used(path) {
-				renew = append(renew, joinPath(l.Dir))
+			if r := st.byDir[old]; r != nil && r.UIDValidity <= st.used(path) {
+				plan.renew = append(plan.renew, old)
 			}
 		})
 	}
-	if !found {
-		return nil, ErrNotExist
+	if len(plan.paths) == 0 {
+		return plan, ErrNotExist
 	}
 	if _, taken := ls.byName[to.String()]; taken {
-		return nil, ErrExist
+		return plan, ErrExist
 	}
-	return renew, nil
+	return plan, nil
+}
+
+// announceMoves tells live mailboxes that their directories are about to move,
+// or with nil that none is any more.
+func (a *Account) announceMoves(paths map[string]string) {
+	a.st.mu.Lock()
+	defer a.st.mu.Unlock()
+	for _, lm := range a.live {
+		lm.slot.announce(paths[lm.slot.path()])
+	}
 }
 
 // moveSlots tells live mailboxes where their directories are now.
