@@ -61,6 +61,14 @@ type searchBlock struct {
 	keywords [searchBlockSize]KeywordSet
 	uids     [searchBlockSize]imap.UID
 	modseqs  [searchBlockSize]ModSeq
+	rows     [searchBlockSize]index.Row
+}
+
+// searchFacts is what is known of a message without a look at its file.
+type searchFacts struct {
+	size  int64 // index.UnknownSize: not known
+	date  index.Date
+	saved time.Time // zero: not known
 }
 
 // searchSource is what a search reads: a View, or a table in tests. Its methods
@@ -68,6 +76,7 @@ type searchBlock struct {
 type searchSource interface {
 	Len() int
 	fill(blk *searchBlock)
+	facts(row index.Row) searchFacts
 	open(n SeqNum) searchContent
 	hasKeyword(set KeywordSet, name string) bool
 }
@@ -291,12 +300,12 @@ func (w *searchWorker) leaves(level int, open *searchBits) error {
 
 // message finds out the keys of one level above the columns for message i.
 func (w *searchWorker) message(level, i int) error {
+	if level == levelFacts {
+		return w.facts(i)
+	}
 	c := w.src.open(w.blk.first + SeqNum(i))
 	defer c.Close()
-	switch level {
-	case levelFacts:
-		return w.facts(c, i)
-	case levelHeader:
+	if level == levelHeader {
 		return w.header(c, i)
 	}
 	return w.body(c, i)
@@ -359,38 +368,63 @@ func (w *searchWorker) keyword(n *searchNode, out *searchBits) {
 	}
 }
 
-// facts finds out sizes and dates.
-func (w *searchWorker) facts(c searchContent, i int) error {
+// facts finds out sizes and dates of message i.
+func (w *searchWorker) facts(i int) error {
+	f := w.src.facts(w.blk.rows[i])
 	for _, n := range w.plan.leaves {
-		var value int64
-		switch n.Kind {
-		case SearchSize:
-			size, err := c.Size()
-			if err != nil {
-				return err
-			}
-			value = size
-		case SearchDate, SearchAge:
-			t, err := c.InternalDate()
-			if err != nil {
-				return err
-			}
-			value = w.now - t.Unix()
-			if n.Kind == SearchDate {
-				value = DayOf(t)
-			}
-		case SearchSaveDay:
-			t, err := c.SaveDate()
-			if err != nil {
-				return err
-			}
-			value = DayOf(t)
-		default:
+		if n.level != levelFacts {
 			continue
 		}
+		if !f.knows(n.Kind) {
+			c := w.src.open(w.blk.first + SeqNum(i))
+			err := f.learn(c, n.Kind)
+			c.Close()
+			if err != nil {
+				return err
+			}
+		}
+		value := f.value(n.Kind, w.now)
 		w.bits[n.leaf].put(i, n.From <= value && value < n.To)
 	}
 	return nil
+}
+
+func (f *searchFacts) knows(kind SearchKind) bool {
+	switch kind {
+	case SearchSize:
+		return f.size != index.UnknownSize
+	case SearchSaveDay:
+		return !f.saved.IsZero()
+	}
+	return f.date.Known
+}
+
+// learn finds out what a key of kind needs, and only that.
+func (f *searchFacts) learn(c searchContent, kind SearchKind) (err error) {
+	switch kind {
+	case SearchSize:
+		f.size, err = c.Size()
+	case SearchSaveDay:
+		f.saved, err = c.SaveDate()
+	default:
+		var t time.Time
+		t, err = c.InternalDate()
+		f.date = index.DateOf(t)
+	}
+	return err
+}
+
+// value is what a key of kind compares.
+func (f *searchFacts) value(kind SearchKind, now int64) int64 {
+	switch kind {
+	case SearchSize:
+		return f.size
+	case SearchSaveDay:
+		return DayOf(f.saved)
+	case SearchDate:
+		return floorDay(f.date.Sec + 60*int64(f.date.Zone))
+	}
+	return now - f.date.Sec // SearchAge
 }
 
 // viewSource reads a View.
@@ -403,7 +437,7 @@ func (s viewSource) fill(blk *searchBlock) {
 	i := 0
 	v.bits.each(v.row(blk.first), index.Row(v.bits.rows), func(row index.Row) bool {
 		uid := v.ix.UID(row)
-		blk.uids[i] = uid
+		blk.uids[i], blk.rows[i] = uid, row
 		blk.modseqs[i], blk.flags[i], blk.keywords[i] = v.ix.State(row)
 		blk.recent.put(i, len(v.recent) > 0 && v.recent.has(uid))
 		blk.live.put(i, !v.ix.Gone(row))
@@ -411,6 +445,10 @@ func (s viewSource) fill(blk *searchBlock) {
 		return i < blk.n
 	})
 	v.note()
+}
+
+func (s viewSource) facts(row index.Row) searchFacts {
+	return searchFacts{s.v.ix.Size(row), s.v.ix.Date(row), s.v.ix.SaveDate(row)}
 }
 
 func (s viewSource) open(n SeqNum) searchContent { return s.v.Content(n) }

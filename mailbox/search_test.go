@@ -14,6 +14,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"roost/index"
 	"roost/message"
 )
 
@@ -43,8 +44,18 @@ func (s *tableSource) fill(blk *searchBlock) {
 		blk.flags[i], blk.keywords[i] = m.Flags, m.Keywords
 		blk.uids[i], blk.modseqs[i] = m.UID, m.ModSeq
 		blk.recent.put(i, m.Recent)
+		blk.rows[i] = index.Row(m.Seq - 1)
 		blk.live.put(i, !m.gone)
 	}
+}
+
+// facts knows every other message, so that both ways are taken.
+func (s *tableSource) facts(row index.Row) searchFacts {
+	if row%2 == 0 {
+		return searchFacts{size: index.UnknownSize}
+	}
+	m := &s.msgs[row]
+	return searchFacts{int64(len(m.raw)), index.DateOf(m.date), m.saved}
 }
 
 func (s *tableSource) open(n SeqNum) searchContent {
@@ -340,7 +351,13 @@ func TestSearchDates(t *testing.T) {
 		}
 		return tableMessage{date: d}
 	}
-	src := &tableSource{msgs: []tableMessage{
+	numbered := func(msgs ...tableMessage) []tableMessage {
+		for i := range msgs {
+			msgs[i].Seq = SeqNum(i + 1)
+		}
+		return msgs
+	}
+	src := &tableSource{msgs: numbered(
 		at("2024-02-28 23:59 -1100"), // 29 February in UTC
 		at("2024-02-29 00:00 +1400"), // 28 February in UTC
 		at("2024-02-29 23:59 +0000"),
@@ -348,7 +365,7 @@ func TestSearchDates(t *testing.T) {
 		at("1969-12-31 12:00 +0000"),
 		at("0001-01-01 00:00 +0000"),
 		at("9999-12-31 23:59 -0000"),
-	}}
+	)}
 	day := DayOf(time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC))
 	for _, tt := range []struct {
 		c    *Criteria
@@ -370,7 +387,9 @@ func TestSearchDates(t *testing.T) {
 func TestSearchWithin(t *testing.T) {
 	now := testSearchNow
 	src := &tableSource{msgs: []tableMessage{
-		{date: now.Add(-101 * time.Second)}, {date: now.Add(-100 * time.Second)}, {date: now.Add(-99 * time.Second)},
+		{Message: Message{Seq: 1}, date: now.Add(-101 * time.Second)},
+		{Message: Message{Seq: 2}, date: now.Add(-100 * time.Second)},
+		{Message: Message{Seq: 3}, date: now.Add(-99 * time.Second)},
 	}}
 	if got := search(t, src, Older(100)); !slices.Equal(got, []SeqNum{1, 2}) {
 		t.Errorf("OLDER 100: %v", got)

@@ -61,10 +61,8 @@ func (c *fetchCmd) run(ctx context.Context, s *Session) error {
 	if c.vanished {
 		s.writeVanishedEarlier(f.since, c.set)
 	}
-	for n := range msgs.All() {
-		if f.message(n); f.fatal != nil {
-			return f.fatal
-		}
+	if f.all(msgs); f.fatal != nil {
+		return f.fatal
 	}
 	f.applySeen()
 	f.tellSeen()
@@ -88,6 +86,43 @@ type fetcher struct {
 	fatal  error // the connection or the mailbox is gone
 }
 
+// all answers msgs. What the table knows is copied for some of them at once,
+// unless it may change while octets of messages are sent.
+func (f *fetcher) all(msgs mailbox.Seqs) {
+	size, facts := fetchChunk, false
+	for i := range f.cmd.items {
+		switch f.cmd.items[i].kind {
+		case fetchUID, fetchFlags, fetchModSeq:
+		case fetchSize, fetchInternalDate:
+			facts = true
+		default:
+			size = 1
+		}
+	}
+	chunk := make([]mailbox.Columns, min(size, msgs.Len()))
+	for _, r := range msgs {
+		for n := r.First; n <= r.Last; {
+			k := f.s.view.Columns(n, chunk[:min(len(chunk), int(r.Last-n)+1)], facts)
+			for i := range k {
+				if f.message(&chunk[i]); f.fatal != nil {
+					return
+				}
+			}
+			if k == 0 {
+				return // cannot be: msgs were resolved in this View
+			}
+			n += mailbox.SeqNum(k)
+			if err := f.ctx.Err(); err != nil {
+				f.fatal = err
+				return
+			}
+		}
+	}
+}
+
+// fetchChunk is how many messages are copied out of the table at once.
+const fetchChunk = 64
+
 // result is what the command ends with. A message that is gone, but not told,
 // is an OK with a code as long as others were answered (RFC 2180 §4.1).
 func (f *fetcher) result() error {
@@ -104,11 +139,10 @@ func (f *fetcher) result() error {
 	return nil
 }
 
-// message writes the FETCH response of message n. What goes wrong with one
-// message does not keep the others from the client.
-func (f *fetcher) message(n mailbox.SeqNum) {
-	s := f.s
-	m := s.view.Message(n)
+// message writes the FETCH response of one message. What goes wrong with it
+// does not keep the others from the client.
+func (f *fetcher) message(c *mailbox.Columns) {
+	s, m := f.s, c.Message
 	if f.cmd.hasChangedSince && m.ModSeq <= f.since {
 		return
 	}
@@ -116,11 +150,11 @@ func (f *fetcher) message(n mailbox.SeqNum) {
 	f.room(0)
 	mark := w.Mark()
 	w.Untagged()
-	w.Number(uint64(n))
+	w.Number(uint64(m.Seq))
 	w.Raw(" FETCH ")
 	w.Open()
-	line := fetchLine{fetcher: f, m: m}
-	line.sees = f.sees && m.Flags&mailbox.Seen == 0 && !s.view.Expunged(n)
+	line := fetchLine{fetcher: f, m: m, columns: c}
+	line.sees = f.sees && m.Flags&mailbox.Seen == 0 && !s.view.Expunged(m.Seq)
 	for i := range f.cmd.items {
 		if err := line.item(&f.cmd.items[i]); err != nil {
 			f.failed(err, &line)
@@ -134,7 +168,7 @@ func (f *fetcher) message(n mailbox.SeqNum) {
 	}
 	if line.seen {
 		m.Flags |= mailbox.Seen
-		f.batch = f.batch.Add(n)
+		f.batch = f.batch.Add(m.Seq)
 	}
 	if (line.seen || line.sees && f.cmd.asks(fetchFlags)) && f.fatal == nil {
 		w.Item()
@@ -149,9 +183,6 @@ func (f *fetcher) message(n mailbox.SeqNum) {
 	w.CRLF()
 	f.served++
 	f.tellSeen()
-	if err := f.ctx.Err(); err != nil && f.fatal == nil {
-		f.fatal = err
-	}
 	if err := w.Err(); err != nil {
 		f.fatal = err
 	}
@@ -223,6 +254,7 @@ func (f *fetcher) tellSeen() {
 type fetchLine struct {
 	*fetcher
 	m       mailbox.Message
+	columns *mailbox.Columns // with sizes and dates if the command asks for those
 	content *mailbox.Content // nil: not asked for yet
 	items   int              // written
 	sees    bool             // the items set \Seen, and it is not set
@@ -264,16 +296,22 @@ func (l *fetchLine) item(it *fetchItem) error {
 		w.Number(uint64(l.m.ModSeq))
 		w.Raw(")")
 	case fetchSize:
-		size, err := l.open().Size()
-		if err != nil {
-			return err
+		size := l.columns.Size
+		if size < 0 {
+			var err error
+			if size, err = l.open().Size(); err != nil {
+				return err
+			}
 		}
 		l.begin("RFC822.SIZE ")
 		w.Number(uint64(size))
 	case fetchInternalDate:
-		date, err := l.open().InternalDate()
-		if err != nil {
-			return err
+		date := l.columns.Date
+		if date.IsZero() {
+			var err error
+			if date, err = l.open().InternalDate(); err != nil {
+				return err
+			}
 		}
 		l.begin("INTERNALDATE ")
 		w.DateTime(date)
