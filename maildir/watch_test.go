@@ -342,6 +342,35 @@ func TestWatchLimits(t *testing.T) {
 	}
 }
 
+// TestWatchStale: a directory that was closed without Remove does not keep
+// others from watching it, and neither does a number that was given away.
+func TestWatchStale(t *testing.T) {
+	w := newWatcher(t, WatchOptions{})
+	at, q := t.TempDir(), NewQueue(10)
+	d := openBox(t, disk.OS(), at)
+	for range 3 {
+		cur, err := d.Root().OpenDir("cur")
+		must(t, err)
+		must(t, w.Add(cur, "user", int(Cur), q))
+		cur.Close()
+		other, err := d.Root().OpenDir("new") // gets the number
+		must(t, err)
+		must(t, w.Add(d.Place(Cur), "user", int(Cur), q))
+		must(t, os.WriteFile(at+"/cur/1:2,", nil, 0o600))
+		if got := taken(t, w, q); !slices.Equal(got, []string{"cur appear 1:2,"}) {
+			t.Errorf("events %q", got)
+		}
+		must(t, os.Remove(at+"/cur/1:2,"))
+		fenced(t, w)
+		q.Take(nil)
+		w.Remove(d.Place(Cur))
+		other.Close()
+	}
+	if c := w.Counters(); c.Watches != 0 || c.Refused != 0 {
+		t.Errorf("counters %+v", c)
+	}
+}
+
 // TestQueueOverflow: a full queue becomes one Overflow and goes on.
 func TestQueueOverflow(t *testing.T) {
 	at := t.TempDir()

@@ -137,6 +137,7 @@ func (w *Watcher) add(dir disk.Dir, owner string, tag int, q *Queue) error {
 	w.change.Lock()
 	defer w.change.Unlock()
 	w.forget(wt.path) // of a descriptor that was closed without Remove
+	w.forgetStale(wt.dir)
 	if err := w.enter(wt); err != nil {
 		return err
 	}
@@ -189,6 +190,27 @@ func (w *Watcher) forget(path string) {
 	if wt != nil && w.drop(wt) {
 		_ = w.backend.Remove(path) // an error: the system has forgotten it already
 	}
+}
+
+// forgetStale ends the watch of a directory whose descriptor is closed: the
+// system may have given its number to a new directory before the end of the
+// old one was told. change must be held.
+func (w *Watcher) forgetStale(dir disk.Identity) {
+	w.mu.RLock()
+	wt := w.byDir[dir]
+	w.mu.RUnlock()
+	if wt == nil {
+		return
+	}
+	d, err := w.fence.fsys.OpenRoot(wt.path)
+	if err == nil {
+		in, err := d.Stat()
+		d.Close()
+		if err == nil && in.Identity == dir {
+			return
+		}
+	}
+	w.forget(wt.path)
 }
 
 // Remove ends the watch of dir, if there is one. Events on their way may still
