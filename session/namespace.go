@@ -11,7 +11,7 @@ import "context"
 func runNamespace(_ context.Context, s *Session) error {
 	s.w.Untagged()
 	s.w.Raw("NAMESPACE ((")
-	s.w.Mailbox(s.account.Prefix())
+	s.w.MailboxString(s.account.Prefix())
 	s.w.SP()
 	s.w.String(string(s.account.Separator()))
 	s.w.Raw(")) NIL NIL")

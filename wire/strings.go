@@ -103,6 +103,15 @@ func (w *Writer) Mailbox(name string) {
 	w.String(name)
 }
 
+// MailboxString writes a name as Mailbox does, but never as an atom: where the
+// grammar wants a string (NAMESPACE).
+func (w *Writer) MailboxString(name string) {
+	if !w.UTF8 {
+		name = utf7.Encode(name)
+	}
+	w.String(name)
+}
+
 // header writes the header of a literal; prefix is "{" or "~{".
 func (w *Writer) header(prefix string, size int64) {
 	w.buf = append(w.buf, prefix...)
