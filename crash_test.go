@@ -62,9 +62,11 @@ func TestKill(t *testing.T) {
 		var wg sync.WaitGroup
 		ctx, cancel := context.WithCancel(t.Context())
 		for k := range 2 {
-			wg.Go(func() { led.appendLoop(ctx, srv, round*10+k) })
+			c := srv.mustDial(t)
+			wg.Go(func() { led.appendLoop(ctx, c, round*10+k) })
 		}
-		wg.Go(func() { led.storeLoop(ctx, srv, rand.New(rand.NewPCG(seed, uint64(round)))) })
+		c := srv.mustDial(t)
+		wg.Go(func() { led.storeLoop(ctx, c, rand.New(rand.NewPCG(seed, uint64(round)))) })
 		wg.Go(func() { led.deliverLoop(ctx, srv, round) })
 		pause := time.NewTimer(time.Duration(5+rng.IntN(150)) * time.Millisecond)
 		<-pause.C
@@ -90,11 +92,7 @@ func served(raw []byte) [32]byte {
 	return sha256.Sum256(bytes.ReplaceAll(raw, []byte("\n"), []byte("\r\n")))
 }
 
-func (l *ledger) appendLoop(ctx context.Context, srv *testServer, n int) {
-	c, err := srv.dial()
-	if err != nil {
-		return
-	}
+func (l *ledger) appendLoop(ctx context.Context, c *imapclient.Client, n int) {
 	defer c.Close()
 	for k := 0; ctx.Err() == nil && k < 500; k++ {
 		raw := bytes.ReplaceAll(crashMessage("append", n, k), []byte("\n"), []byte("\r\n"))
@@ -117,11 +115,7 @@ func (l *ledger) appendLoop(ctx context.Context, srv *testServer, n int) {
 	}
 }
 
-func (l *ledger) storeLoop(ctx context.Context, srv *testServer, rng *rand.Rand) {
-	c, err := srv.dial()
-	if err != nil {
-		return
-	}
+func (l *ledger) storeLoop(ctx context.Context, c *imapclient.Client, rng *rand.Rand) {
 	defer c.Close()
 	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
 		return
@@ -226,10 +220,7 @@ func (l *ledger) deliverLoop(ctx context.Context, srv *testServer, round int) {
 // verify holds the mailbox against the ledger and takes up what it tells.
 func (l *ledger) verify(t *testing.T, srv *testServer, round int) {
 	t.Helper()
-	c, err := srv.dial()
-	if err != nil {
-		t.Fatalf("round %d: %v", round, err)
-	}
+	c := srv.mustDial(t)
 	defer c.Close()
 	sel, err := c.Select("INBOX", nil).Wait()
 	if err != nil {

@@ -81,6 +81,10 @@ func newTestServer(t *testing.T) *testServer {
 	s.addr = freeAddr(t)
 	s.run(t, "p\n", "init", "--dir", home, "--user", "u", "--password-stdin", "--quiet",
 		"--mail", filepath.Join(home, "mail", "%u", "Maildir"), "--imap", s.addr, "--imaps", freeAddr(t), "--admin", "")
+	// argon2 is slow on purpose; these tests log in thousands of times.
+	if err := os.WriteFile(filepath.Join(home, "users"), []byte("u:{PLAIN}p\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if s.cmd != nil {
 			s.signal(t, syscall.SIGKILL)
@@ -180,4 +184,13 @@ func (s *testServer) dial() (*imapclient.Client, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+func (s *testServer) mustDial(t *testing.T) *imapclient.Client {
+	t.Helper()
+	c, err := s.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
