@@ -34,7 +34,6 @@ type transport struct {
 	loginEnd time.Time     // until when the client must have logged in; zero: it has
 	spent    time.Duration // reading the current command
 	octets   int64         // of it
-	now      func() time.Time
 	in, out  func(n int)
 }
 
@@ -43,7 +42,7 @@ func (t *transport) Write(p []byte) (int, error) {
 	total := 0
 	for len(p) > 0 {
 		chunk := p[:min(len(p), 64<<10)]
-		if err := t.conn.SetWriteDeadline(t.now().Add(t.limits.WriteStall)); err != nil {
+		if err := t.conn.SetWriteDeadline(time.Now().Add(t.limits.WriteStall)); err != nil {
 			return total, err
 		}
 		n, err := t.conn.Write(chunk)
@@ -60,7 +59,7 @@ func (t *transport) Write(p []byte) (int, error) {
 // Read reads under the deadline of the moment: between two commands, before
 // login, or inside a command.
 func (t *transport) Read(p []byte) (int, error) {
-	start := t.now()
+	start := time.Now()
 	deadline := time.Time{}
 	t.mu.Lock()
 	waiting := t.waiting
@@ -100,7 +99,7 @@ func (t *transport) Read(p []byte) (int, error) {
 		return n, errInterrupted
 	}
 	if !idle {
-		t.spent += t.now().Sub(start)
+		t.spent += time.Now().Sub(start)
 		t.octets += int64(n)
 		if t.spent > t.limits.LiteralRateAfter && t.octets < t.limits.LiteralRate*int64(t.spent/time.Second) {
 			return n, errSlow

@@ -31,6 +31,7 @@ type harness struct {
 	srv   *Server
 	store *mailbox.Store
 	home  string // the Maildir
+	poll  bool   // no watcher: what waits for the kernel cannot be in a bubble
 }
 
 const testUser, testPassword = "alice", "secret"
@@ -39,8 +40,14 @@ const testUser, testPassword = "alice", "secret"
 // before they are used.
 func newHarness(t testing.TB, change func(*mailbox.Options, *Options)) *harness {
 	t.Helper()
+	return startHarness(&harness{t: t}, change)
+}
+
+func startHarness(h *harness, change func(*mailbox.Options, *Options)) *harness {
+	t := h.t
+	t.Helper()
 	dir := t.TempDir()
-	h := &harness{t: t, home: filepath.Join(dir, "Maildir")}
+	h.home = filepath.Join(dir, "Maildir")
 	users := filepath.Join(dir, "users")
 	if err := os.WriteFile(users, []byte(testUser+":{PLAIN}"+testPassword+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -62,11 +69,12 @@ func newHarness(t testing.TB, change func(*mailbox.Options, *Options)) *harness 
 	if change != nil {
 		change(&mo, &opt)
 	}
-	watcher, err := maildir.NewWatcher(maildir.WatchOptions{FS: mo.FS})
-	if err != nil {
-		t.Fatal(err)
+	var err error
+	if !h.poll {
+		if mo.Watcher, err = maildir.NewWatcher(maildir.WatchOptions{FS: mo.FS}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	mo.Watcher = watcher
 	if h.store, err = mailbox.NewStore(mo); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +84,9 @@ func newHarness(t testing.TB, change func(*mailbox.Options, *Options)) *harness 
 		if err := h.store.Close(); err != nil {
 			t.Errorf("close the store: %v", err)
 		}
-		watcher.Close()
+		if mo.Watcher != nil {
+			mo.Watcher.Close()
+		}
 		if n := h.srv.Counters.Panics.Load(); n > 0 {
 			t.Errorf("%d panics were recovered", n)
 		}

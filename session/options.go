@@ -37,7 +37,7 @@ type Options struct {
 	Limits       Limits
 
 	Log *slog.Logger     // nil: discard
-	Now func() time.Time // nil: time.Now
+	Now func() time.Time // for latencies and progress, not for deadlines; nil: time.Now
 }
 
 // Limits bound one connection. Sizes are octets.

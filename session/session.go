@@ -78,7 +78,7 @@ func newSession(srv *Server, opt *Options, conn net.Conn) *Session {
 	s := &Session{srv: srv, opt: opt, id: newID(), raw: conn, state: notAuthenticated}
 	s.log = opt.Log.With("session", s.id)
 	s.t = transport{
-		limits: &opt.Limits, conn: conn, now: opt.Now, loginEnd: opt.Now().Add(opt.Limits.LoginTime),
+		limits: &opt.Limits, conn: conn, loginEnd: time.Now().Add(opt.Limits.LoginTime),
 		in:  func(n int) { srv.Counters.BytesIn.Add(uint64(n)) },
 		out: func(n int) { srv.Counters.BytesOut.Add(uint64(n)) },
 	}
@@ -168,7 +168,7 @@ func (s *Session) lastClose() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	s.raw.SetReadDeadline(time.Now().Add(2 * time.Second)) // the clock of the kernel
+	s.raw.SetReadDeadline(time.Now().Add(2 * time.Second))
 	var sink [512]byte
 	for range 128 {
 		if _, err := s.raw.Read(sink[:]); err != nil {
