@@ -74,8 +74,9 @@ func (in *Input) Release() {
 // fill reads once; before it, everything that waits moves to the front. At
 // least one octet of room is there.
 func (in *Input) fill() error {
-	if in.err != nil {
-		return in.err
+	// First of all: the hook may Release the buffer.
+	if err := in.before(); err != nil {
+		return err
 	}
 	b := in.buf()
 	if in.start > 0 {
@@ -100,18 +101,17 @@ func (in *Input) fill() error {
 	return err
 }
 
-// read reads from the source into p, through the hooks. It gives at least one
-// octet or an error.
+// before calls the hook, once for each read.
+func (in *Input) before() error {
+	if in.err == nil && in.Before != nil {
+		in.err = in.Before()
+	}
+	return in.err
+}
+
+// read reads from the source into p. It gives at least one octet or an error.
+// The caller has called before.
 func (in *Input) read(p []byte) (int, error) {
-	if in.err != nil {
-		return 0, in.err
-	}
-	if in.Before != nil {
-		if err := in.Before(); err != nil {
-			in.err = err
-			return 0, err
-		}
-	}
 	for range 100 {
 		n, err := in.r.Read(p)
 		if err != nil {
@@ -142,6 +142,9 @@ func (in *Input) Read(p []byte) (int, error) {
 	}
 	if in.start == in.end {
 		if len(p) >= largeInput {
+			if err := in.before(); err != nil {
+				return 0, err
+			}
 			return in.read(p)
 		}
 		if err := in.fill(); err != nil {
