@@ -162,7 +162,7 @@ func (a *Account) lockByFile() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	locker, can := file.(interface{ TryLock() (bool, error) })
+	locker, can := file.(disk.FileLocker)
 	if !can {
 		file.Close()
 		return false, fmt.Errorf("%s: %w", lockFileName, errors.ErrUnsupported)
@@ -321,7 +321,7 @@ func (a *Account) openLive(ctx context.Context, lm *liveMailbox, dir disk.Dir) (
 	}
 	return openMailbox(ctx, mailboxOptions{
 		FS: a.st.o.FS, Dir: md, IndexDir: indexDir, Slot: lm.slot, Released: lm.release,
-		Watcher: a.st.o.Watcher, Log: a.log.With("mailbox", lm.slot.name()), Counters: a.st.o.Counters,
+		Namer: a.st.namer, Watcher: a.st.o.Watcher, Log: a.log.With("mailbox", lm.slot.name()), Counters: a.st.o.Counters,
 		KeepNew: a.st.o.KeepNew, Fsync: a.st.o.Fsync,
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path"
 	"path/filepath"
@@ -27,10 +28,8 @@ const testRoot = "/mail/alice"
 func memStore(t testing.TB, change func(*Options)) (*disktest.Mem, *Store) {
 	t.Helper()
 	mem := disktest.NewMem()
-	for _, dir := range []string{"/mail", testRoot} {
-		if err := mem.MkdirRoot(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
+	if err := makeRoot(mem, testRoot, CreateAlways); err != nil {
+		t.Fatal(err)
 	}
 	return mem, newTestStore(t, mem, change)
 }
@@ -552,6 +551,110 @@ func TestOneWriter(t *testing.T) {
 		t.Fatalf("after the first has closed: %v", err)
 	}
 	b.Release()
+}
+
+// Where a directory cannot be locked the file roost.lock is.
+func TestLockFile(t *testing.T) {
+	user := User{Name: "alice", Path: filepath.Join(t.TempDir(), "Maildir")}
+	refusing := func() *Store {
+		rec := disktest.Wrap(disk.OS())
+		rec.Fail(disktest.Rule{
+			Op: disktest.Lock, Nth: 1, Sticky: true, Err: syscall.EOPNOTSUPP,
+			Match: func(c disktest.Call) bool { return c.Name == "" },
+		})
+		return newTestStore(t, rec, nil)
+	}
+	first, second := refusing(), refusing()
+	a, err := first.Open(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Open(t.Context(), user); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second process: %v", err)
+	}
+	a.Release()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := second.Open(t.Context(), user)
+	if err != nil {
+		t.Fatalf("after the first has closed: %v", err)
+	}
+	b.Release()
+}
+
+// A crash takes back nothing of the tree that was acknowledged.
+func TestTreeAfterCrash(t *testing.T) {
+	for _, layout := range []string{"maildir++", "fs"} {
+		for how := disktest.Random; how <= disktest.Everything; how++ {
+			mem, st := memStore(t, func(o *Options) { o.Layout = layout })
+			a := openTestAccount(t, st)
+			ctx := t.Context()
+			mustCreate(t, a, "a/b", "gone", "c/d/e")
+			if _, err := a.Create(ctx, "mine", []imap.MailboxAttr{imap.MailboxAttrSent}); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(a.Delete(ctx, "gone"), a.Rename(ctx, "c", "x/c"), a.Subscribe(ctx, "a", true)); err != nil {
+				t.Fatal(err)
+			}
+			want, id := listText(t, a), identityOf(t, a, "x/c/d/e")
+			mem.Crash(rand.New(rand.NewPCG(uint64(how), 5)), how)
+			// The old process is gone with its descriptors.
+			after := newTestStore(t, mem, func(o *Options) { o.Layout = layout })
+			b, err := after.Open(ctx, User{Name: "alice", Path: testRoot})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantList(t, b, want)
+			if got := identityOf(t, b, "x/c/d/e"); got != id {
+				t.Errorf("%s, %v: mailbox is %v, was %v", layout, how, got, id)
+			}
+			b.Release()
+			a.Release()
+			st.Close() // its files are dead
+		}
+	}
+}
+
+// Whatever call fails, an operation on the tree is done or not, and what is
+// listed can be opened.
+func TestTreeFaults(t *testing.T) {
+	for nth := 1; nth <= 120; nth++ {
+		mem, _ := memStore(t, nil)
+		rec := disktest.Wrap(mem)
+		st := newTestStore(t, rec, nil)
+		a := openTestAccount(t, st)
+		mustCreate(t, a, "a/b", "c")
+		ids := map[string]string{"a": identityOf(t, a, "a").id, "a/b": identityOf(t, a, "a/b").id}
+		rec.Fail(disktest.Rule{Nth: nth, Err: syscall.ENOSPC})
+		ctx := t.Context()
+		_, err := a.Create(ctx, "new", nil)
+		created := err == nil
+		err = a.Rename(ctx, "a", "x")
+		renamed := err == nil
+		err = a.Delete(ctx, "c")
+		deleted := err == nil
+		rec.Clear()
+		all, err := a.List(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := map[string]bool{}
+		for _, l := range all {
+			if names[l.Name] = l.Exists; l.Exists {
+				if id := identityOf(t, a, l.Name).id; strings.HasPrefix(l.Name, "x") && id != ids["a"+l.Name[1:]] {
+					t.Errorf("call %d: %q is another mailbox", nth, l.Name)
+				}
+			}
+		}
+		if created && !names["new"] || renamed && (!names["x/b"] || names["a"]) || deleted && names["c"] {
+			t.Errorf("call %d: created %v, renamed %v, deleted %v; listed %v", nth, created, renamed, deleted, names)
+		}
+		if !names["a/b"] && !names["x/b"] {
+			t.Errorf("call %d: a/b is lost; listed %v", nth, names)
+		}
+		a.Release()
+	}
 }
 
 // An account is kept for its time after the last use, then the lock is free.

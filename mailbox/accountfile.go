@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"syscall"
 
 	"roost/disk"
 )
@@ -81,6 +82,10 @@ func openAccountFile(dir disk.Dir, log *slog.Logger) (*accountFile, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return af, nil
 	}
+	readOnly := errors.Is(err, syscall.EROFS)
+	if readOnly {
+		file, err = dir.Open(accountFileName)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("mailbox: open %s: %w", accountFileName, err)
 	}
@@ -88,6 +93,7 @@ func openAccountFile(dir disk.Dir, log *slog.Logger) (*accountFile, error) {
 		file.Close()
 		return nil, fmt.Errorf("mailbox: read %s: %w", accountFileName, err)
 	}
+	af.broken = af.broken || readOnly // an update finds out whether that is still so
 	return af, nil
 }
 

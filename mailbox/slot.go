@@ -93,7 +93,8 @@ func (s *slot) newUIDValidity(seen uint32) (uint32, error) {
 }
 
 // register makes the mailbox known, or changes what is known of it. adopted
-// nil leaves that as it is. It is durable on return.
+// nil leaves that as it is. A mailbox that is known and the same keeps its
+// ceilings: raise lifts them before they are passed. It is durable on return.
 func (s *slot) register(known index.Known, adopted []byte) error {
 	return s.a.file.update(func(st *accountState) ([]byte, error) {
 		dir := s.path()
@@ -102,6 +103,9 @@ func (s *slot) register(known index.Known, adopted []byte) error {
 			UIDNext: uint32(known.UIDNext), ModSeq: uint64(known.ModSeq),
 		}
 		old := st.byID[r.ID]
+		if old != nil && old.Dir == dir && old.UIDValidity == r.UIDValidity && !old.Renew && adopted == nil {
+			return nil, nil
+		}
 		if old == nil {
 			old = st.byDir[dir] // its special uses stay with the name
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -58,7 +59,8 @@ type Options struct {
 // A Store is every account of the process: one writer per Maildir, shared by
 // all its sessions. Create one per process.
 type Store struct {
-	o Options
+	o     Options
+	namer *maildir.Namer
 
 	mu       sync.Mutex // guards all below; never held across file system calls
 	accounts map[disk.Identity]*Account
@@ -102,7 +104,14 @@ func NewStore(o Options) (*Store, error) {
 	if _, err := newNameMap(&o); err != nil {
 		return nil, err
 	}
-	return &Store{o: o, accounts: map[disk.Identity]*Account{}}, nil
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return &Store{
+		o: o, namer: maildir.NewNamer(host, o.FS.Now, nil),
+		accounts: map[disk.Identity]*Account{},
+	}, nil
 }
 
 // Open gives the account of u, shared by all its sessions; Release it. A
@@ -230,7 +239,8 @@ func (st *Store) openTree(path string) (*maildir.Tree, error) {
 }
 
 // makeRoot makes the directory path as how says; one that is there is fine. An
-// error that is fs.ErrNotExist says that it may not be made.
+// error that is fs.ErrNotExist says that it may not be made. It is durable on
+// return.
 func makeRoot(fsys disk.FS, path string, how Create) error {
 	if how == CreateNever {
 		return &fs.PathError{Op: "mkdir", Path: path, Err: fs.ErrNotExist}
@@ -245,7 +255,15 @@ func makeRoot(fsys disk.FS, path string, how Create) error {
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	parent, err := fsys.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	return parent.Sync()
 }
 
 // Release gives the account back. The last one to do so starts its time to
