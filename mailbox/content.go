@@ -280,20 +280,23 @@ func (c *Content) open() error {
 	if c.ix.Gone(c.row) {
 		return nil
 	}
-	var known cacheRecord
-	if !known.get(c.ix, c.row) || known.size == info.Size && known.mtime.Equal(info.Mtime) {
+	if !c.done && !c.rec.get(c.ix, c.row) {
+		return nil // nothing is known that could differ
+	}
+	c.done = true
+	if c.rec.size == info.Size && c.rec.mtime.Equal(info.Mtime) {
 		return nil
 	}
-	if known.size == info.Size {
-		if d, err := digestOf(f, info.Size); err == nil && d == known.digest {
+	if c.rec.size == info.Size {
+		if d, err := digestOf(f, info.Size); err == nil && d == c.rec.digest {
 			// touch, cp, a restore without times: the same message.
-			known.put(c.ix, c.row, info)
+			c.rec.put(c.ix, c.row, info)
 			return nil
 		}
 	}
 	c.mb.replaced(c.ix, c.row)
 	f.Close()
-	c.file = nil
+	c.file, c.done = nil, false
 	return ErrExpunged
 }
 

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"errors"
 	"math/bits"
 	"slices"
@@ -189,6 +190,9 @@ type searchWorker struct {
 	bits []searchBits // by leaf
 	all  searchBits
 	know []map[KeywordSet]bool // by leaf, for SearchKeyword
+
+	buf   []byte // of a message read whole
+	whole bytes.Reader
 }
 
 func newSearchWorker(plan *searchPlan, src searchSource, now time.Time, stop func() error) *searchWorker {

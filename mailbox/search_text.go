@@ -1,6 +1,8 @@
 package mailbox
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -108,15 +110,31 @@ func sameField(name []byte, field string) bool {
 	return true
 }
 
+// wholeRead is up to which size a message is read at once for its text: one
+// system call instead of one a part.
+const wholeRead = 256 << 10
+
 // body finds out the keys about the text of message i, reading it once.
 func (w *searchWorker) body(c searchContent, i int) error {
 	part, err := c.Part()
 	if err != nil {
 		return err
 	}
-	r, _, err := c.Reader()
+	r, size, err := c.Reader()
 	if err != nil {
 		return err
+	}
+	if size <= wholeRead {
+		if int64(cap(w.buf)) < size {
+			w.buf = make([]byte, min(2*size, wholeRead))
+		}
+		// A file that got shorter meanwhile is found by the matcher.
+		n, err := r.ReadAt(w.buf[:size], 0)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("mailbox: search: read message: %w", diskErr(err))
+		}
+		w.whole.Reset(w.buf[:n])
+		r = &w.whole
 	}
 	p := &w.plan.text
 	found, err := p.matcher.Match(r, part)
