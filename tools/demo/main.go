@@ -181,7 +181,7 @@ roost serves %[1]s
 Paste into another terminal:
   curl -sk --user %[2]s:%[3]s imaps://127.0.0.1:%[5]d/                          # the mailboxes
   curl -sk --user %[2]s:%[3]s 'imaps://127.0.0.1:%[5]d/INBOX;MAILINDEX=1'       # read a message
-  neomutt -n -e 'set ssl_verify_host=no' -f imaps://%[2]s:%[3]s@127.0.0.1:%[5]d/INBOX    # or mutt
+  neomutt -n -e 'set imap_pass=%[3]s' -e 'set ssl_verify_host=no' -f imaps://%[2]s@127.0.0.1:%[5]d/INBOX   # or mutt
 
 Watch mail arrive: run the first line, wait for "idling", then the second in a third terminal:
   (printf 'a login %[2]s %[3]s\r\nb select INBOX\r\nc idle\r\n'; sleep 60) | openssl s_client -quiet -connect 127.0.0.1:%[5]d
