@@ -295,3 +295,66 @@ func TestUnlinkedWhileOpen(t *testing.T) {
 		})
 	}
 }
+
+// Batches that come while a new file is written are in it, durably.
+func TestApplyWhileCompacting(t *testing.T) {
+	m := disktest.NewMem()
+	r := disktest.Wrap(m)
+	o := testOptions(m, rootOf(t, r))
+	ix, _ := mustOpen(t, o)
+	mustApply(t, ix, &Batch{Adds: adds(0, 10)})
+	mustWait(t, ix)
+	n := 0
+	r.Before(func(c disktest.Call) {
+		if c.Op != disktest.Write || c.Name != newName || n > 0 {
+			return
+		}
+		n++
+		a := mustApply(t, ix, &Batch{Flags: []FlagChange{{Row: 3, Flags: Draft}}, Expunges: []Expunge{{Row: 4, Unlink: true}}})
+		mustApply(t, ix, &Batch{Adds: adds(10, 5000)})
+		if err := ix.Wait(a.Pos); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := ix.Compact(); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	r.Before(nil)
+	if ix.Synced() != ix.Pos() {
+		t.Fatal("a new file is durable as a whole")
+	}
+	mustCheck(t, ix)
+	abandon(ix)
+	m.Crash(rand.New(rand.NewPCG(1, 1)), disktest.Nothing)
+	o.Dir = rootOf(t, m)
+	ix, rec := mustOpen(t, o)
+	if ix.Live() != 5009 || ix.Flags(3) != Draft || ix.RowOf(5) != NoRow || len(ix.ToUnlink()) != 1 || rec.Jumped != "" {
+		t.Fatalf("%d messages, %+v", ix.Live(), rec)
+	}
+}
+
+// A torn tail on a disk that is full: the index opens all the same.
+func TestTornOnFullDisk(t *testing.T) {
+	m, dir := memRoot(t)
+	o := testOptions(m, dir)
+	ix, _ := mustOpen(t, o)
+	mustApply(t, ix, &Batch{Adds: adds(0, 10)})
+	mustWait(t, ix)
+	end := ix.end
+	abandon(ix)
+	setJournal(t, dir, append(journalBytes(t, dir)[:end], "garbage"...))
+	m.SetCapacity(end + 10)
+	ix, rec := mustOpen(t, o)
+	if ix.Live() != 10 || rec.Torn == 0 || rec.Jumped == "" {
+		t.Fatalf("%d messages, %+v", ix.Live(), rec)
+	}
+	if err := ix.Wait(ix.Pos()); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("a jump that could not be written: %v", err)
+	}
+	m.SetCapacity(-1)
+	fresh, _, err := ix.Rebuild()
+	if err != nil || fresh.Live() != 10 {
+		t.Fatal(err)
+	}
+	mustClose(t, fresh)
+}

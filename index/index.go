@@ -97,6 +97,7 @@ func newIndex(o Options) *Index {
 	ix.cond = sync.NewCond(&ix.mu)
 	ix.ident.Store(&identity{})
 	ix.uidNext.Store(1)
+	ix.cache = openCache(ix)
 	return ix
 }
 

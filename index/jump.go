@@ -178,7 +178,6 @@ func (ix *Index) Rebuild() (*Index, Recovery, error) {
 	if err := fresh.rebuildFrom(file, ix.syncedOff, &rec); err != nil {
 		return nil, rec, err
 	}
-	fresh.cache = openCache(fresh)
 	if err := fresh.Wait(fresh.Pos()); err != nil {
 		_ = fresh.Close()
 		return nil, rec, err

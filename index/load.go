@@ -397,7 +397,7 @@ func (l *loader) replay(f frame, payload []byte) {
 		if r.bad {
 			l.ix.log.Warn("a batch could not be read whole", "dir", l.ix.opt.Dir.Path(), "offset", f.offset)
 		}
-	case int(f.part) != l.nParts && f.part != 0:
+	case f.part != byte(l.nParts) && f.part != 0:
 		l.parts, l.nParts = nil, 0
 	case f.kind == framePart:
 		if f.part == 0 {

@@ -40,7 +40,6 @@ func Open(o Options) (*Index, Recovery, error) {
 		}
 	}
 	rec.ReadOnly = ix.readOnly
-	ix.cache = openCache(ix)
 	ix.logRecovery(&rec)
 	return ix, rec, nil
 }
