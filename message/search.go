@@ -27,7 +27,7 @@ type TextKey struct {
 type Matcher struct {
 	keys    []textKey
 	overlap int // octets that the longest key needs of the chunk before
-
+	compare Comparator
 }
 
 type textKey struct {
@@ -36,10 +36,13 @@ type textKey struct {
 }
 
 // NewMatcher prepares keys. An empty key is in every message.
-func NewMatcher(keys ...TextKey) *Matcher {
-	m := &Matcher{}
+func NewMatcher(keys ...TextKey) *Matcher { return UnicodeCasemap.NewMatcher(keys...) }
+
+// NewMatcher is the function of that name with another comparator than Casemap.
+func (c Comparator) NewMatcher(keys ...TextKey) *Matcher {
+	m := &Matcher{compare: c}
 	for _, k := range keys {
-		text := []byte(Casemap(k.Text))
+		text := []byte(c.Map(k.Text))
 		m.keys = append(m.keys, textKey{text, k.Headers})
 		m.overlap = max(m.overlap, len(text)-1)
 	}
@@ -112,7 +115,7 @@ func (s *scan) feed(text []byte, headers, final bool) {
 	if !final {
 		n = fullRunes(text)
 	}
-	s.folded = appendCasemap(s.folded, text[:n])
+	s.folded = s.m.compare.appendMap(s.folded, text[:n])
 	s.cut = append(s.cut[:0], text[n:]...)
 	for i, k := range s.m.keys {
 		if !s.found[i] && (k.headers || !headers) && bytes.Contains(s.folded, k.text) {
