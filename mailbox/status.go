@@ -50,31 +50,55 @@ func (a *Account) status(ctx context.Context, name string, items StatusItems, b 
 		Messages: v.Len(), Recent: v.Recent(), UIDNext: v.UIDNext(), UIDValidity: mb.UIDValidity(),
 		HighestModSeq: v.HighestModSeq(), ID: mb.ID(),
 	}
-	for n := SeqNum(1); int(n) <= s.Messages; n++ {
-		if n%4096 == 0 && ctx.Err() != nil {
-			return Status{}, ctx.Err()
-		}
-		flags := v.Message(n).Flags
-		if flags&Seen == 0 {
-			s.Unseen++
-		}
-		deleted := flags&Deleted != 0
-		if deleted {
-			s.Deleted++
-		}
-		if !items.Size && (!items.DeletedSize || !deleted) {
-			continue
-		}
-		size, err := sizeOf(v, n)
-		if err != nil {
-			return Status{}, fmt.Errorf("mailbox: status: %w", err)
-		}
-		s.Size += size
-		if deleted {
-			s.DeletedSize += size
-		}
+	if err := s.count(ctx, v, items); err != nil {
+		return Status{}, fmt.Errorf("mailbox: status: %w", err)
 	}
 	return s, nil
+}
+
+// count goes through the messages.
+func (s *Status) count(ctx context.Context, v *View, items StatusItems) error {
+	block := make([]Columns, min(s.Messages, 1024))
+	for n := SeqNum(1); int(n) <= s.Messages; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		got := v.Columns(n, block, items.Size || items.DeletedSize)
+		if got == 0 {
+			return nil
+		}
+		for i := range block[:got] {
+			if err := s.add(v, &block[i], items); err != nil {
+				return err
+			}
+		}
+		n += SeqNum(got)
+	}
+	return nil
+}
+
+func (s *Status) add(v *View, c *Columns, items StatusItems) (err error) {
+	if c.Flags&Seen == 0 {
+		s.Unseen++
+	}
+	deleted := c.Flags&Deleted != 0
+	if deleted {
+		s.Deleted++
+	}
+	if !items.Size && (!items.DeletedSize || !deleted) {
+		return nil
+	}
+	size := c.Size
+	if size < 0 {
+		if size, err = sizeOf(v, c.Seq); err != nil {
+			return err
+		}
+	}
+	s.Size += size
+	if deleted {
+		s.DeletedSize += size
+	}
+	return nil
 }
 
 // sizeOf is the RFC822.SIZE of a message; a message that vanished counts nothing.
