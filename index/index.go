@@ -37,6 +37,7 @@ type Index struct {
 	flagFloor    atomic.Uint64
 	lastIntent   atomic.Uint64
 
+	pos     atomic.Uint64 // seq, for readers without mu
 	stateMu sync.RWMutex
 	st      state // guarded by stateMu
 

@@ -37,6 +37,7 @@ func (ix *Index) write(payload []byte, now int64, frees, flags bool) error {
 		ix.shadow = append(ix.shadow, shadowBatch{append([]byte(nil), payload...), f})
 	}
 	ix.seq += nFrames(len(payload))
+	ix.pos.Store(ix.seq)
 	ix.clean = false
 	if !flags {
 		ix.important = ix.seq
@@ -140,9 +141,7 @@ func (ix *Index) poison(err error) {
 // Pos is what is published up to now. What Open found counts: it may be told
 // only after Wait(Pos()).
 func (ix *Index) Pos() Pos {
-	ix.mu.Lock()
-	defer ix.mu.Unlock()
-	return Pos(ix.seq)
+	return Pos(ix.pos.Load())
 }
 
 // Synced is what is durable.

@@ -54,6 +54,7 @@ func (ix *Index) create(rec *Recovery) error {
 	ix.ident.Store(&id)
 	ix.raiseHighest(ix.firstModSeq())
 	ix.seq, ix.important, ix.needFile = 1, 1, true
+	ix.pos.Store(ix.seq)
 	if k := ix.opt.Known; !rec.NewUIDValidity && (k.UIDNext > 1 || k.ModSeq > 0) {
 		ix.jumpNow(bigJump, "the journal is missing", rec)
 	}
@@ -100,6 +101,7 @@ func (ix *Index) open(l *loader, rec *Recovery) error {
 	ix.file, ix.info, ix.hdr, ix.seed = l.file, info, l.hdr, l.seed
 	ix.end, ix.alloc, ix.grow = l.end, l.size, growMin
 	ix.seq, ix.synced, ix.syncedOff = l.seq, l.seq, l.end
+	ix.pos.Store(ix.seq)
 	ix.important, ix.clean = l.seq, l.clean
 	ix.definedNames, ix.definedSets = len(*ix.words.names.Load()), len(ix.words.ids)
 	if len(l.damaged) > 0 || l.badCopy || info.Nlink > 1 || !l.hdr.isOwn(info) {
@@ -133,6 +135,7 @@ func (ix *Index) openLost(l *loader, rec *Recovery) error {
 func (ix *Index) rewriteLater() {
 	ix.needFile = true
 	ix.seq++ // so that someone waits
+	ix.pos.Store(ix.seq)
 	ix.important = ix.seq
 }
 
