@@ -77,6 +77,8 @@ type fetcher struct {
 	since mailbox.ModSeq
 	sees  bool // items set \Seen
 
+	header []byte // selected header fields of a message
+
 	batch mailbox.Seqs      // told as \Seen, not yet stored
 	tell  []mailbox.Message // to be told in lines of their own
 
@@ -351,6 +353,9 @@ func (l *fetchLine) made(label string, get func() ([]byte, error)) error {
 
 // section writes BODY[...] and its like.
 func (l *fetchLine) section(it *fetchItem) error {
+	if it.fields != nil {
+		return l.headerFields(it)
+	}
 	b, ok, err := l.sectionBody(&it.section.Section)
 	if err != nil {
 		return err
@@ -362,6 +367,31 @@ func (l *fetchLine) section(it *fetchItem) error {
 	return l.octets(it, &b, false)
 }
 
+// headerFields writes BODY[HEADER.FIELDS ...] of the message, from its cached
+// header.
+func (l *fetchLine) headerFields(it *fetchItem) error {
+	header, err := l.open().Header()
+	if err != nil {
+		return err
+	}
+	l.header = it.fields.Append(l.header[:0], header)
+	b := l.header
+	if it.section.partial {
+		b = b[min(it.section.offset, int64(len(b))):]
+		b = b[:min(it.section.count, int64(len(b)))]
+	}
+	l.room(int64(len(b) + len(it.label)))
+	l.begin(it.label)
+	l.s.w.SP()
+	l.seen = l.seen || l.sees && it.seen
+	if len(b) == 0 {
+		l.s.w.Raw(`""`)
+		return nil
+	}
+	l.s.w.Literal(b)
+	return nil
+}
+
 // nothing writes NIL for a part that does not exist.
 func (l *fetchLine) nothing(it *fetchItem) {
 	l.begin(it.label)
@@ -369,21 +399,18 @@ func (l *fetchLine) nothing(it *fetchItem) {
 }
 
 // sectionBody finds the octets of a section with as little of the message as
-// that needs: header fields come from the cache, the whole message needs no
+// that needs: the header comes from the cache, the whole message needs no
 // structure.
 func (l *fetchLine) sectionBody(sec *message.Section) (b message.Body, ok bool, err error) {
 	c := l.open()
 	if len(sec.Path) == 0 {
 		switch sec.Spec {
-		case message.HeaderSpec, message.HeaderFields, message.HeaderFieldsNot:
+		case message.HeaderSpec:
 			header, err := c.Header()
 			if err != nil {
 				return b, false, err
 			}
-			if sec.Spec == message.HeaderSpec {
-				return message.BytesBody(header), true, nil
-			}
-			return message.FilterHeader(header, sec.Fields, sec.Spec == message.HeaderFieldsNot), true, nil
+			return message.BytesBody(header), true, nil
 		case message.Whole:
 			served, err := c.Size()
 			if err != nil {

@@ -142,7 +142,7 @@ func BenchmarkContent(b *testing.B) {
 		"UID FETCH 1:* (BODY.PEEK[])",
 		"UID FETCH 1:* (BODY.PEEK[1])",
 		"SEARCH FROM nobody",
-		"SEARCH SUBJECT grüße",
+		`SEARCH SUBJECT "grüße"`,
 		"SEARCH SENTSINCE 1-Jan-2023",
 		"SEARCH BODY zebra",
 		"SEARCH TEXT zebra",

@@ -31,9 +31,10 @@ const (
 // have only kind and label.
 type fetchItem struct {
 	kind    fetchKind
-	label   string  // the item's name in the answer
-	section section // of the last three kinds
-	seen    bool    // fetching it sets \Seen
+	label   string            // the item's name in the answer
+	section section           // of the last three kinds
+	fields  *message.FieldSet // of HEADER.FIELDS of the message itself
+	seen    bool              // fetching it sets \Seen
 }
 
 // fetchCmd is FETCH or UID FETCH.
@@ -133,6 +134,9 @@ func (c *fetchCmd) scanItem(sc *wire.Scanner) {
 		}
 		item.kind, item.seen = fetchSection, name == "BODY"
 		item.section = scanSection(sc)
+		if sec := &item.section; len(sec.Path) == 0 && (sec.Spec == message.HeaderFields || sec.Spec == message.HeaderFieldsNot) {
+			item.fields = message.NewFieldSet(sec.Fields, sec.Spec == message.HeaderFieldsNot)
+		}
 		item.label = item.section.label("BODY")
 	case "BINARY", "BINARY.PEEK":
 		item.kind, item.seen = fetchBinary, name == "BINARY"
