@@ -275,4 +275,3 @@ func (v *View) copyOctets(c *copying, dest *Mailbox, name string) error {
 type onlyWriter struct{ w io.Writer }
 
 func (w onlyWriter) Write(p []byte) (int, error) { return w.w.Write(p) }
-

@@ -138,8 +138,8 @@ func (m *merge) outside(c *nameChange) {
 		m.bases = append(m.bases, nameChange{row: c.row, base: mb.ix.Base(c.row)})
 	}
 	m.rows = append(m.rows, c.row)
-	if slices.Contains(mb.ix.Ours(c.row), c.name) {
-		return // a name of our own: nobody changed anything
+	if mb.files.recovering && slices.Contains(mb.ix.Ours(c.row), c.name) {
+		return // a rename of ours that a crash undid, or that we did not hear of
 	}
 	added := c.name.Letters &^ c.old.Letters
 	removed := c.old.Letters &^ c.name.Letters

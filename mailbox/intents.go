@@ -253,4 +253,3 @@ func (mb *Mailbox) undoEntries(in index.Intent) error {
 	}
 	return nil
 }
-

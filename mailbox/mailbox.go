@@ -40,10 +40,10 @@ type Mailbox struct {
 	// known and a later change must look different; nil: look closer.
 	quiet atomic.Pointer[maildir.Stamps]
 
-	kick  chan struct{}
-	stop  context.CancelFunc
-	done  chan struct{} // closed when the syncer has ended
-	fill  cacheFiller
+	kick chan struct{}
+	stop context.CancelFunc
+	done chan struct{} // closed when the syncer has ended
+	fill cacheFiller
 
 	contents sync.Pool // of *Content
 
@@ -64,10 +64,10 @@ type Mailbox struct {
 
 // workState is what is still to be done to the files.
 type workState struct {
-	reserved map[string]struct{}    // bases that an addition is bringing
-	moving   map[index.Row]struct{} // messages whose file we are renaming
-	touched  map[index.Row]struct{} // renamed while a scan runs; nil: none runs
-	behind   map[index.Row]struct{} // messages whose name lacks what the index says
+	reserved map[string]struct{}       // bases that an addition is bringing
+	moving   map[index.Row]struct{}    // messages whose file we are renaming
+	touched  map[index.Row]struct{}    // renamed while a scan runs; nil: none runs
+	behind   map[index.Row]struct{}    // messages whose name lacks what the index says
 	unlink   map[string]index.ToUnlink // by base: not messages any more
 	unlinks  []unlinkJob               // to be removed once the record is durable
 	unlinked []imap.UID                // removed, but the directory was not synced yet
@@ -122,7 +122,7 @@ func openMailbox(ctx context.Context, o mailboxOptions) (*Mailbox, error) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	mb.stop = stop
 	go mb.fill.run(run) // ended by close
-	go mb.sync(run) // ended by close
+	go mb.sync(run)     // ended by close
 	return mb, nil
 }
 
@@ -143,6 +143,7 @@ func (mb *Mailbox) load(ctx context.Context) error {
 	mb.watch()
 	mb.files.first = rec.Created
 	mb.files.wantScan = mb.files.first || !mb.provedEqual()
+	mb.files.recovering = mb.files.wantScan
 	mb.syncing <- struct{}{}
 	defer func() { <-mb.syncing }()
 	if err := mb.finishIntents(); err != nil {

@@ -19,6 +19,9 @@ type fileState struct {
 	polling bool // there is no watch to be had; said once
 	off     int  // commands that took the watch off
 	first   bool // nothing was ever indexed here
+	// recovering: names that we had announced may be there from before; live,
+	// the table knows the name that each file has.
+	recovering bool
 
 	wantScan   bool
 	scanAt     time.Time // a scan is due then; zero: none
@@ -128,7 +131,7 @@ func (mb *Mailbox) scan(ctx context.Context) error {
 		return err
 	}
 	mb.strike(gone)
-	st.first = false
+	st.first, st.recovering = false, false
 	if st.listing.Len() > lookAtMost {
 		st.listing = maildir.Listing{} // a large one is rare: give it back
 	}

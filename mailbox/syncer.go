@@ -354,7 +354,7 @@ func (mb *Mailbox) rebuild(ctx context.Context) {
 	clear(mb.files.missing)
 	clear(mb.files.twins)
 	clear(mb.files.limbo)
-	mb.files.wantScan, mb.files.reconcile = true, true
+	mb.files.wantScan, mb.files.reconcile, mb.files.recovering = true, true, true
 	if err := mb.scan(ctx); err != nil {
 		mb.log.Error("scan after the rebuild", "err", err)
 		return
