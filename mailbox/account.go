@@ -312,12 +312,12 @@ func (a *Account) openLive(ctx context.Context, lm *liveMailbox, dir disk.Dir) (
 	indexDir, err := a.openIndexDir(lm.slot.path())
 	if err != nil {
 		dir.Close()
-		return nil, err
+		return nil, vanished(lm.slot.path(), err)
 	}
 	md, err := maildir.Open(a.st.o.FS, dir, a.st.o.InfoSep)
 	if err != nil {
 		indexDir.Close()
-		return nil, err
+		return nil, vanished(lm.slot.path(), err)
 	}
 	return openMailbox(ctx, mailboxOptions{
 		FS: a.st.o.FS, Dir: md, IndexDir: indexDir, Slot: lm.slot, Released: lm.release,

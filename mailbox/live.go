@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"roost/disk"
+	"roost/maildir"
 )
 
 // liveDescriptors is what one live mailbox holds open: its directory, new, cur
@@ -48,7 +50,7 @@ type liveList struct {
 func (a *Account) mailboxAt(ctx context.Context, path string) (*Mailbox, error) {
 	dir, err := openPath(a.st.o.FS, a.tree.Root(), a.path, path)
 	if err != nil {
-		return nil, err
+		return nil, vanished(path, err)
 	}
 	info, err := dir.Stat()
 	if err != nil {
@@ -103,6 +105,18 @@ func (mb *Mailbox) gone() bool {
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
 	return mb.ended != nil
+}
+
+// vanished tells of a mailbox that was removed just now: ErrNotExist, but for
+// INBOX, which cannot be deleted.
+func vanished(path string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, maildir.ErrGone) {
+		return err
+	}
+	if path == "" {
+		return fmt.Errorf("Maildir was removed: %w: %w", ErrUnavailable, err)
+	}
+	return fmt.Errorf("%w: %w", ErrNotExist, err)
 }
 
 // useLocked adds a reference.
