@@ -152,7 +152,9 @@ func (mb *Mailbox) isOver() error {
 }
 
 // Refresh brings the mailbox up to date with the files, cheaply; every command
-// starts with it. Errors: ErrGone, ErrUnavailable, ctx's.
+// starts with it. A command that was received as a whole before the Refresh of
+// the one before it began may leave it out. Errors: ErrGone, ErrUnavailable,
+// ctx's.
 func (v *View) Refresh(ctx context.Context) error {
 	if v.dropped.Load() {
 		return ErrGone

@@ -205,6 +205,7 @@ func (mb *Mailbox) unlinkAll(jobs []unlinkJob) {
 	}
 	mb.mu.Unlock()
 	var done []imap.UID
+	lost := 0
 	for _, j := range jobs {
 		place, name := placeOf(j.file.Name), mb.fileName(j.file.Base, j.file.Name)
 		if to, keep := kept[j.row]; keep && j.row != index.NoRow {
@@ -216,7 +217,14 @@ func (mb *Mailbox) unlinkAll(jobs []unlinkJob) {
 			mb.work.gone.remove(j.row)
 			mb.mu.Unlock()
 		}
+		if j.row == index.NoRow && mb.otherFile(place, name, j.file) {
+			done = append(done, j.file.UID)
+			continue
+		}
 		err := mb.dir.Unlink(place, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = mb.unlinkElsewhere(j.file, &lost)
+		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			mb.log.Warn("cannot remove the file of an expunged message", "name", name, "err", err)
 			continue // it stays on the list, and hidden
@@ -226,6 +234,26 @@ func (mb *Mailbox) unlinkAll(jobs []unlinkJob) {
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
 	mb.work.unlinked = append(mb.work.unlinked, done...)
+}
+
+// otherFile reports that the file under the name of an expunged message is not
+// that of before a restart: it is a new message.
+func (mb *Mailbox) otherFile(p maildir.Place, name string, u index.ToUnlink) bool {
+	info, err := mb.dir.Lstat(p, name)
+	return err == nil && (info.Size != u.Size || !info.Mtime.Equal(u.Mtime))
+}
+
+// unlinkElsewhere removes the file of an expunged message that another program
+// renamed meanwhile. After a few of them a scan does it.
+func (mb *Mailbox) unlinkElsewhere(u index.ToUnlink, lost *int) error {
+	if *lost++; *lost > 16 {
+		return nil // their events, or the scan after this command, tell the names
+	}
+	p, name, err := mb.dir.Find(u.Base)
+	if err != nil || mb.otherFile(p, name, u) {
+		return err
+	}
+	return mb.dir.Unlink(p, name)
 }
 
 // syncUnlinks makes unlinks durable and takes the files off the to-unlink list.

@@ -46,6 +46,7 @@ type Mailbox struct {
 	fill cacheFiller
 
 	contents sync.Pool // of *Content
+	sorting  sortColumns
 
 	mu          sync.Mutex // guards all below; never held across system calls but the journal's write
 	ix          *index.Index
@@ -135,6 +136,7 @@ func (mb *Mailbox) load(ctx context.Context) error {
 	if rec.ReadOnly != nil {
 		return fmt.Errorf("%w: index cannot be written: %w", ErrPermission, rec.ReadOnly)
 	}
+	mb.readOnly = mb.dir.Tmp() == nil
 	mb.adoptIndexLocked()
 	mb.words.load(mb.dir, mb.log)
 	if adopted != nil {
@@ -153,6 +155,7 @@ func (mb *Mailbox) load(ctx context.Context) error {
 		return err
 	}
 	mb.files.reconcile = true
+	mb.files.ticked = time.Now()
 	return nil
 }
 

@@ -313,6 +313,11 @@ func (mb *Mailbox) finishFiles(ctx context.Context) {
 	mb.syncDirs()
 	mb.mu.Lock()
 	mb.ended = nil // prove writes
+	if mb.firstRecent > mb.ix.FirstRecent() && mb.writableLocked() == nil {
+		if _, err := mb.applyLocked(&index.Batch{}); err != nil {
+			mb.log.Debug("store the first recent UID", "err", err)
+		}
+	}
 	mb.mu.Unlock()
 	mb.prove(ctx)
 	mb.end(ErrGone)
