@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -45,13 +44,10 @@ func FuzzSession(f *testing.F) {
 		opt.Limits.AuthFailures = 2
 		opt.Log = nil
 	})
-	var once sync.Once
+	for _, name := range []string{"1.test", "2.test", "3.test"} {
+		h.deliver("", name, "Subject: "+name+"\n\nbody\n")
+	}
 	f.Fuzz(func(t *testing.T, state byte, input []byte) {
-		once.Do(func() {
-			for _, name := range []string{"1.test", "2.test", "3.test"} {
-				h.deliver("", name, "Subject: "+name+"\n\nbody\n")
-			}
-		})
 		before := ""
 		switch state % 3 {
 		case 1:

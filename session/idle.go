@@ -12,8 +12,9 @@ const maxIdleLine = 1024
 
 // idleLine is what the reader of IDLE gives.
 type idleLine struct {
-	text string
-	err  error
+	text  string
+	err   error
+	panic any // to be raised again where it is recovered
 }
 
 // runIdle is IDLE (RFC 9051 §6.3.13, RFC 2177): everything is told at once,
@@ -29,12 +30,17 @@ func runIdle(ctx context.Context, s *Session) error {
 	s.idle = true
 	s.t.begin(s.in.Buffered() == 0, true)
 	lines := make(chan idleLine, 1)
-	go func() {
+	go func() { // ends with its line, or when the read is interrupted
+		defer func() {
+			if p := recover(); p != nil {
+				lines <- idleLine{panic: p}
+			}
+		}()
 		line, over, err := s.in.Line(nil, maxIdleLine, maxIdleLine)
 		if over {
 			err = &wire.SyntaxError{Text: "too much in IDLE", Fatal: true}
 		}
-		lines <- idleLine{string(line), err}
+		lines <- idleLine{text: string(line), err: err}
 	}()
 	l, err := s.idleLoop(ctx, lines)
 	if err != nil { // take the reader back
@@ -42,6 +48,9 @@ func runIdle(ctx context.Context, s *Session) error {
 		<-lines
 	}
 	s.idle = false
+	if l.panic != nil {
+		panic(l.panic)
+	}
 	switch {
 	case err != nil:
 		return err

@@ -309,3 +309,33 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+// TestDeepPipeline sends much more at once than any buffer holds.
+func TestDeepPipeline(t *testing.T) {
+	_, c := newClient(t)
+	c.ok("s", "SELECT INBOX")
+	const n = 3000
+	var all strings.Builder
+	for i := range n {
+		fmt.Fprintf(&all, "n%d NOOP\r\n", i)
+		if i%500 == 0 {
+			body := strings.Repeat(fmt.Sprintf("line %d\r\n", i), 5000)
+			fmt.Fprintf(&all, "a%d APPEND INBOX {%d+}\r\n%s\r\n", i, len(body), body)
+		}
+	}
+	go c.conn.Write([]byte(all.String())) // ends when the server has read it
+	for i := range n {
+		if _, tagged := c.until(fmt.Sprint("n", i)); !strings.HasPrefix(tagged, "OK ") {
+			t.Fatal(tagged)
+		}
+		if i%500 == 0 {
+			if _, tagged := c.until(fmt.Sprint("a", i)); !strings.HasPrefix(tagged, "OK [APPENDUID ") {
+				t.Fatal(tagged)
+			}
+		}
+	}
+	got := c.ok("f", "FETCH 6 (BODY.PEEK[])")
+	if want := strings.Repeat("line 2500\r\n", 5000); !strings.Contains(strings.Join(got, ""), "\r\n"+want+")") {
+		t.Error("the last message came out otherwise")
+	}
+}
