@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -79,6 +80,12 @@ func bodies(t testing.TB, mb *Mailbox) map[uint32]string {
 	for n := SeqNum(1); int(n) <= v.Len(); n++ {
 		c := v.Content(n)
 		r, size, err := c.Reader()
+		if errors.Is(err, ErrUnavailable) {
+			// The record of an addition survived and its name did not: nobody was
+			// told, and two scans will expunge it.
+			c.Close()
+			continue
+		}
 		if err != nil {
 			t.Fatalf("UID %d of %d: %v", v.UID(n), v.Len(), err)
 		}
