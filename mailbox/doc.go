@@ -6,4 +6,9 @@
 // Lock order: Store.mu, Account.mu, Mailbox.mu, then the locks inside package
 // index. No goroutine holds two mailbox locks. No lock is held across fsync,
 // rename, link, unlink, open, client I/O, body reads or scans.
+//
+// Beside these there are turns, which are held across such calls and wait for
+// a context: Account.turn (who changes the tree) before Mailbox.syncing (who
+// turns files into messages). accountFile.wmu serialises the writers of
+// roost.account and is the innermost of all but accountFile.mu.
 package mailbox
