@@ -46,7 +46,7 @@ func (a *Account) listing() (*listing, error) {
 		return nil, err
 	}
 	if before.Nlink == 0 {
-		return nil, fmt.Errorf("Maildir was removed: %w", ErrUnavailable)
+		return nil, fmt.Errorf("root of the Maildir was removed: %w", ErrUnavailable)
 	}
 	a.mu.Lock()
 	last := a.listed

@@ -114,7 +114,7 @@ func vanished(path string, err error) error {
 		return err
 	}
 	if path == "" {
-		return fmt.Errorf("Maildir was removed: %w: %w", ErrUnavailable, err)
+		return fmt.Errorf("root of the Maildir was removed: %w: %w", ErrUnavailable, err)
 	}
 	return fmt.Errorf("%w: %w", ErrNotExist, err)
 }

@@ -23,7 +23,7 @@ type nameMap struct {
 func newNameMap(o *Options) (*nameMap, error) {
 	nm := &nameMap{sep: o.Separator, prefix: o.Prefix}
 	if o.Separator != '/' && o.Separator != '.' {
-		return nil, fmt.Errorf("mailbox: options: separator %q is neither / nor .", o.Separator)
+		return nil, fmt.Errorf("mailbox: options: separator %q must be a slash or a dot", o.Separator)
 	}
 	switch o.Layout {
 	case "", "maildir++":
