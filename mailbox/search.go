@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+
+	"roost/message"
 )
 
 // This file is SEARCH (RFC 9051 §6.4.4): which messages, not how the client
@@ -27,6 +29,10 @@ type SearchOptions struct {
 	Progress func(done, total int)
 	// Now is what ages are counted from.
 	Now time.Time
+	// Comparator compares text, also for Sort and Thread (RFC 5255 §4).
+	Comparator message.Comparator
+	// Descending turns the order of strings in Sort round (RFC 4790 §3.3).
+	Descending bool
 }
 
 // Search finds the messages of v that match c. Messages that are expunged but
@@ -39,7 +45,7 @@ func (v *View) Search(ctx context.Context, c *Criteria, opts SearchOptions) (Sea
 	if n := v.Len(); n > 0 {
 		lastUID = v.UID(SeqNum(n))
 	}
-	plan, err := newSearchPlan(c, SeqNum(v.Len()), lastUID)
+	plan, err := newSearchPlanFor(opts.Comparator, c, SeqNum(v.Len()), lastUID)
 	if err != nil {
 		return SearchResult{}, err
 	}

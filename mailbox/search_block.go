@@ -11,6 +11,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"roost/index"
+	"roost/message"
 )
 
 // A search goes through the mailbox in blocks. For each block the keys are
@@ -101,11 +102,16 @@ type searchPlan struct {
 }
 
 func newSearchPlan(c *Criteria, size SeqNum, lastUID imap.UID) (*searchPlan, error) {
+	return newSearchPlanFor(message.UnicodeCasemap, c, size, lastUID)
+}
+
+func newSearchPlanFor(compare message.Comparator, c *Criteria, size SeqNum, lastUID imap.UID) (*searchPlan, error) {
 	if err := c.checkBounds(); err != nil {
 		return nil, err
 	}
 	p := &searchPlan{}
 	p.root = p.add(c, size, lastUID)
+	p.text.compare = compare
 	p.text.compile(p.leaves)
 	return p, nil
 }

@@ -28,6 +28,7 @@ type searchContent interface {
 // textPlan is the keys of a search that need text, made ready. It is shared by
 // the workers.
 type textPlan struct {
+	compare message.Comparator
 	fields  []fieldKey
 	sent    []*searchNode
 	matcher *message.Matcher // for texts, nil if there are none
@@ -37,7 +38,7 @@ type textPlan struct {
 // fieldKey is a key about one header field.
 type fieldKey struct {
 	*searchNode
-	text string // mapped as message.Casemap does; empty: the field is there
+	text string // mapped by the comparator; empty: the field is there
 }
 
 func (p *textPlan) compile(leaves []*searchNode) {
@@ -45,7 +46,7 @@ func (p *textPlan) compile(leaves []*searchNode) {
 	for _, n := range leaves {
 		switch n.Kind {
 		case SearchHeader:
-			p.fields = append(p.fields, fieldKey{n, message.Casemap(n.Text)})
+			p.fields = append(p.fields, fieldKey{n, p.compare.Map(n.Text)})
 		case SearchSent:
 			p.sent = append(p.sent, n)
 		case SearchBody, SearchText:
@@ -54,7 +55,7 @@ func (p *textPlan) compile(leaves []*searchNode) {
 		}
 	}
 	if len(keys) > 0 {
-		p.matcher = message.NewMatcher(keys...)
+		p.matcher = p.compare.NewMatcher(keys...)
 	}
 }
 
@@ -88,7 +89,7 @@ func (w *searchWorker) header(c searchContent, i int) error {
 				continue
 			}
 			if !decoded && k.text != "" {
-				text, decoded = message.Casemap(message.DecodeText(value)), true
+				text, decoded = p.compare.Map(message.DecodeText(value)), true
 			}
 			w.bits[k.leaf].put(i, strings.Contains(text, k.text))
 		}

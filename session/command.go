@@ -72,6 +72,8 @@ var commands = map[string]command{
 	"LOGOUT":     {states: anyState, sync: syncNothing, parse: noArgs(runLogout)},
 	"ID":         {states: anyState, sync: everything, parse: parseID}, // RFC 2971
 
+	"LANGUAGE": {states: anyState, sync: everything, parse: parseLanguage}, // RFC 5255 §3.2
+
 	// RFC 9051 §6.2, not authenticated
 	"STARTTLS":     {states: notAuthenticated, parse: noArgs(runStartTLS)},
 	"AUTHENTICATE": {states: notAuthenticated, secret: true, parse: parseAuthenticate},
@@ -93,6 +95,8 @@ var commands = map[string]command{
 	"NAMESPACE":   {states: loggedIn, sync: everything, parse: noArgs(runNamespace)}, // RFC 2342 too
 	"STATUS":      {states: loggedIn, sync: everything, parse: parseStatus},
 
+	"COMPARATOR": {states: loggedIn, sync: everything, parse: parseComparator}, // RFC 5255 §4.7
+
 	"APPEND": {states: loggedIn, sync: everything, parse: parseAppend}, // RFC 9051 §6.3.12
 
 	// RFC 9051 §6.4, selected
@@ -103,6 +107,10 @@ var commands = map[string]command{
 	"UID EXPUNGE": {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDExpunge},
 	"SEARCH":      {states: selected, sync: noExpunge, parse: parseSearch},
 	"UID SEARCH":  {states: selected, sync: everything, parse: parseUIDSearch},
+	"SORT":        {states: selected, sync: noExpunge, parse: parseSort}, // RFC 5256
+	"UID SORT":    {states: selected, sync: everything, parse: parseUIDSort},
+	"THREAD":      {states: selected, sync: noExpunge, parse: parseThread}, // RFC 5256
+	"UID THREAD":  {states: selected, sync: everything, parse: parseUIDThread},
 	"FETCH":       {states: selected, sync: noExpunge, parse: parseFetch},
 	"UID FETCH":   {states: selected, sync: everything, parse: parseUIDFetch},
 	"STORE":       {states: selected, sync: noExpunge, parse: parseStore},

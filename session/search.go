@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -78,28 +79,46 @@ func (c *searchCmd) search(ctx context.Context, s *Session) (mailbox.SearchResul
 			k.Kind, k.UIDs = mailbox.SearchUIDs, s.saved.uids
 		}
 	})
+	return s.view.Search(ctx, c.criteria, s.searchOptions("still searching"))
+}
+
+// searchOptions are those of a search, sort or thread that begins now; text is
+// what a client is told when it takes long.
+func (s *Session) searchOptions(text string) mailbox.SearchOptions {
 	last := s.opt.Now()
-	return s.view.Search(ctx, c.criteria, mailbox.SearchOptions{Now: last, Progress: func(done, total int) {
-		if now := s.opt.Now(); now.Sub(last) >= searchPatience {
-			last = now
-			s.writeProgress(done, total)
-		}
-	}})
+	return mailbox.SearchOptions{
+		Now: last, Comparator: s.comparator.active, Descending: s.comparator.descending,
+		Progress: func(done, total int) {
+			if now := s.opt.Now(); now.Sub(last) >= searchPatience {
+				last = now
+				s.writeProgress(done, total, text)
+			}
+		},
+	}
 }
 
 // writeProgress tells how far a long command has come (RFC 9585 §4), at once.
-func (s *Session) writeProgress(done, total int) {
+func (s *Session) writeProgress(done, total int, text string) {
 	code := `INPROGRESS ("` + s.cmd.tag + `" ` + strconv.Itoa(done) + " " + strconv.Itoa(total) + ")"
-	s.w.Status("", "OK", code, "still searching")
+	s.w.Status("", "OK", code, text)
 	s.w.Flush() // its error stays with the Writer
 }
 
 // kept is the part of the result that SAVE keeps (RFC 9051 §6.4.4.1, table 4).
 func (c *searchCmd) kept(found mailbox.Seqs) mailbox.Seqs {
-	if len(found) == 0 || c.ret&(returnAll|returnCount) != 0 || c.ret&(returnMin|returnMax) == 0 {
+	if len(found) == 0 || c.ret&(returnAll|returnCount) != 0 || c.ret&(returnMin|returnMax|returnPartial) == 0 {
 		return found
 	}
 	var out mailbox.Seqs
+	if c.ret&returnPartial != 0 { // RFC 9394 §3.2
+		all := slices.AppendSeq(make([]mailbox.SeqNum, 0, found.Len()), found.All())
+		some := selectOrder(c, all)
+		slices.Sort(some)
+		for _, n := range slices.Compact(some) {
+			out = out.Add(n)
+		}
+		return out
+	}
 	first, last := found[0].First, found[len(found)-1].Last
 	if c.ret&returnMin != 0 {
 		out = out.Add(first)
@@ -180,6 +199,9 @@ func (c *searchCmd) writeESearch(s *Session, res *mailbox.SearchResult) {
 			c.writeSet(s, found)
 		}
 	}
+	if ret&returnPartial != 0 {
+		c.writePartial(s, res.Seqs)
+	}
 	if ret&returnCount != 0 {
 		w.Raw(" COUNT ")
 		w.Number(uint64(res.Seqs.Len()))
@@ -189,6 +211,31 @@ func (c *searchCmd) writeESearch(s *Session, res *mailbox.SearchResult) {
 		w.Number(uint64(n))
 	}
 	w.CRLF()
+}
+
+// writePartial writes the page of found that PARTIAL asks for.
+func (c *searchCmd) writePartial(s *Session, found mailbox.Seqs) {
+	c.partial.write(s.w)
+	if from, to := c.partial.window(found.Len()); from < to {
+		c.writeSet(s, slice(found, from, to))
+	} else {
+		s.w.Raw("NIL")
+	}
+	s.w.Raw(")")
+}
+
+// slice gives the members of found from index from up to before to.
+func slice(found mailbox.Seqs, from, to int) mailbox.Seqs {
+	var out mailbox.Seqs
+	for _, r := range found {
+		n := int(r.Last-r.First) + 1
+		first, last := max(from, 0), min(to, n)
+		if first < last {
+			out = append(out, mailbox.SeqRange{First: r.First + mailbox.SeqNum(first), Last: r.First + mailbox.SeqNum(last) - 1})
+		}
+		from, to = from-n, to-n
+	}
+	return out
 }
 
 // writeSet writes msgs as a set.
@@ -208,7 +255,7 @@ func (c *searchCmd) writeSet(s *Session, msgs mailbox.Seqs) {
 // modSeq is the highest mod-sequence among the messages that the answer names
 // (RFC 4731 §3.2); 0 if none was asked for.
 func (c *searchCmd) modSeq(s *Session, res *mailbox.SearchResult) mailbox.ModSeq {
-	if res.ModSeq == 0 || c.ret&(returnMin|returnMax) == 0 {
+	if res.ModSeq == 0 || c.ret&(returnMin|returnMax|returnPartial) == 0 {
 		return res.ModSeq
 	}
 	named := res.ModSeq

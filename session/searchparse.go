@@ -20,10 +20,12 @@ const (
 	returnAll
 	returnCount
 	returnSave
+	returnPartial // RFC 9394, RFC 5267 §4.4
 )
 
 var searchReturnNames = map[string]searchReturn{
 	"MIN": returnMin, "MAX": returnMax, "ALL": returnAll, "COUNT": returnCount, "SAVE": returnSave,
+	"PARTIAL": returnPartial,
 }
 
 // searchCmd is SEARCH or UID SEARCH.
@@ -31,6 +33,7 @@ type searchCmd struct {
 	uid      bool
 	extended bool // RETURN was given: the answer is ESEARCH
 	ret      searchReturn
+	partial  partialRange
 	charset  bool // CHARSET was given
 	// badCharset means that strings cannot be understood: an unknown CHARSET,
 	// or octets that are not valid in it. The answer is NO, not BAD.
@@ -70,6 +73,13 @@ func (c *searchCmd) scanReturn(sc *wire.Scanner) {
 		opt, ok := searchReturnNames[sc.Name()]
 		if !ok {
 			sc.Fail("unknown result option")
+		}
+		if opt == returnPartial {
+			sc.SP()
+			c.partial = scanPartial(sc)
+		}
+		if opt&(returnPartial|returnAll) != 0 && c.ret&returnPartial != 0 || opt == returnPartial && c.ret&returnAll != 0 {
+			sc.Fail("only one of PARTIAL and ALL, and only once") // RFC 9394 §3.1
 		}
 		c.ret |= opt
 	})

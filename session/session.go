@@ -40,6 +40,8 @@ type Session struct {
 	partial partialPlace     // of the last FETCH of a part of something
 	enabled enabled
 
+	comparator comparator // RFC 5255 §4
+
 	cmd  running
 	bad  badCommands
 	idle bool // IDLE: another goroutine reads, and must not flush
