@@ -189,6 +189,7 @@ func (a *Account) unload() error {
 	close(a.stop)
 	a.bg.Wait()
 	err := a.closeAll()
+	a.leaveForeign()
 	if a.file != nil {
 		err = cmp.Or(err, a.file.close())
 	}
@@ -220,6 +221,7 @@ func (a *Account) giveTurn() { <-a.turn }
 // ever gave out or saw, and than seen (rule X2). It is durable on return.
 func (a *Account) newUIDValidity(seen uint32) (uint32, error) {
 	var v uint32
+	seen = max(seen, a.foreignUIDValidity())
 	err := a.file.update(func(st *accountState) ([]byte, error) {
 		now := max(0, min(a.st.o.FS.Now().Unix(), math.MaxUint32-1))
 		high := max(st.highWater, st.floor, seen)
@@ -323,6 +325,7 @@ func (a *Account) openLive(ctx context.Context, lm *liveMailbox, dir disk.Dir) (
 		FS: a.st.o.FS, Dir: md, IndexDir: indexDir, Slot: lm.slot, Released: lm.release,
 		Namer: a.st.namer, Watcher: a.st.o.Watcher, Log: a.log.With("mailbox", lm.slot.name()), Counters: a.st.o.Counters,
 		KeepNew: a.st.o.KeepNew, Fsync: a.st.o.Fsync,
+		Foreign: &foreignOptions{Default: a.foreignDefault},
 	})
 }
 

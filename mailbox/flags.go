@@ -136,6 +136,7 @@ func (m *merge) outside(c *nameChange) {
 	m.b.Agreed = append(m.b.Agreed, index.Agreed{Row: c.row, Name: c.name, Base: c.base})
 	if c.base != "" {
 		m.bases = append(m.bases, nameChange{row: c.row, base: mb.ix.Base(c.row)})
+		mb.foreign.rebased.Store(true)
 	}
 	m.rows = append(m.rows, c.row)
 	if mb.files.recovering && slices.Contains(mb.ix.Ours(c.row), c.name) {

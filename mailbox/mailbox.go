@@ -35,6 +35,7 @@ type Mailbox struct {
 	// events.go). It is taken before mu and may be held across system calls.
 	syncing chan struct{}
 	files   fileState // guarded by the token
+	foreign foreignState
 	queue   *maildir.Queue
 	// quiet is what the directories looked like when everything in them was
 	// known and a later change must look different; nil: look closer.
@@ -129,7 +130,7 @@ func openMailbox(ctx context.Context, o mailboxOptions) (*Mailbox, error) {
 
 // load reads the index and brings it and the files together.
 func (mb *Mailbox) load(ctx context.Context) error {
-	rec, adopted, err := mb.openIndex()
+	rec, adopted, err := mb.openIndex(ctx)
 	if err != nil {
 		return err
 	}
@@ -139,12 +140,12 @@ func (mb *Mailbox) load(ctx context.Context) error {
 	mb.readOnly = mb.dir.Tmp() == nil
 	mb.adoptIndexLocked()
 	mb.words.load(mb.dir, mb.log)
-	if adopted != nil {
-		mb.files.adopted = adopted
+	if err := mb.meetForeign(ctx, rec, adopted); err != nil {
+		return err
 	}
 	mb.watch()
 	mb.files.first = rec.Created
-	mb.files.wantScan = mb.files.first || !mb.provedEqual()
+	mb.files.wantScan = mb.files.first || mb.files.adopted != nil || !mb.provedEqual()
 	mb.files.recovering = mb.files.wantScan
 	mb.syncing <- struct{}{}
 	defer func() { <-mb.syncing }()
@@ -161,23 +162,24 @@ func (mb *Mailbox) load(ctx context.Context) error {
 
 // openIndex opens the journal and makes sure that the account agrees with what
 // it says of itself.
-func (mb *Mailbox) openIndex() (index.Recovery, *adoption, error) {
+func (mb *Mailbox) openIndex(ctx context.Context) (index.Recovery, *adoption, error) {
 	var adopted *adoption
-	var adoptErr error
 	known := mb.o.Slot.known()
 	io := index.Options{
 		Dir: mb.o.IndexDir, Now: mb.o.FS.Now, Log: mb.log, Fsync: mb.o.Fsync, Known: known,
 		NewID: newMailboxID,
 		NewUIDValidity: func() (uint32, error) {
-			if mb.o.Adopt != nil && known.UIDValidity == 0 {
-				if adopted, adoptErr = mb.o.Adopt(); adoptErr != nil {
-					mb.log.Warn("cannot adopt the other server's index", "err", adoptErr)
+			var seen uint32
+			if known.UIDValidity == 0 {
+				var err error
+				if adopted, seen, err = mb.adoptNew(ctx); err != nil {
+					return 0, err
 				}
-				if adopted != nil && adopted.UIDValidity != 0 {
+				if adopted != nil {
 					return adopted.UIDValidity, nil
 				}
 			}
-			return mb.o.Slot.newUIDValidity(0)
+			return mb.o.Slot.newUIDValidity(seen)
 		},
 		Raise: func(uidNext imap.UID, modSeq index.ModSeq) error {
 			mb.mu.Lock()
@@ -198,6 +200,7 @@ func (mb *Mailbox) openIndex() (index.Recovery, *adoption, error) {
 	if err != nil {
 		return rec, nil, err
 	}
+	mb.foreign.recorded, mb.foreign.known = c.Adopted, c.Known
 	if !rec.Created && ix.ID() != known.ID && !known.ID.IsZero() {
 		// Another mailbox than the account knew in this directory: it was moved
 		// or copied from outside, and has ceilings of its own.
@@ -233,14 +236,10 @@ func (mb *Mailbox) settleIdentity(rec index.Recovery, c claim, adopted *adoption
 		}
 		mb.log.Warn("mailbox gets a new UIDVALIDITY", "uidvalidity", v, "copy", c.NewID)
 	}
-	var stamps []byte
-	if adopted != nil {
-		stamps = adopted.Stamps
-	}
 	return mb.o.Slot.register(index.Known{
 		UIDValidity: mb.ix.UIDValidity(), ID: mb.ix.ID(),
 		UIDNext: mb.ix.UIDNext() + index.CeilingUIDs, ModSeq: mb.ix.HighestModSeq() + index.CeilingModSeqs,
-	}, stamps)
+	}, adopted.pendingStamps())
 }
 
 // adoptIndexLocked makes the state in memory that of mb.ix.
@@ -381,7 +380,7 @@ func (mb *Mailbox) close() error {
 	mb.syncing <- struct{}{}
 	defer func() { <-mb.syncing }()
 	mb.finishFiles(context.Background())
-
+	mb.leaveForeign()
 	mb.unwatchAll()
 	err := mb.index().Close()
 	return errors.Join(err, mb.dir.Close(), mb.o.IndexDir.Close())

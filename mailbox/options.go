@@ -38,17 +38,7 @@ type mailboxOptions struct {
 
 	KeepNew bool        // leave mail in new/ until a flag must be written
 	Fsync   index.Fsync // what a flush waits for
-	// Adopt is what another server knew of the mailbox; nil: nothing. It is
-	// asked only when the mailbox has no index yet.
-	Adopt func() (*adoption, error)
-}
-
-// An adoption is what another server's files say of a mailbox (rules A1 to A4).
-type adoption struct {
-	UIDValidity uint32
-	UIDNext     imap.UID
-	UIDs        map[string]imap.UID // by base
-	// Keywords are by letter; "" is no keyword.
-	Keywords [26]string
-	Stamps   []byte // for roost.account
+	// Foreign lets the mailbox take over what another IMAP server knew of it,
+	// and keeps that server's files up to date; nil: neither.
+	Foreign *foreignOptions
 }

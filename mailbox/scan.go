@@ -38,8 +38,8 @@ type fileState struct {
 	goneKeys map[string]index.Row // while a scan is followed: messages without a file, by key
 	massive  bool                 // a mass disappearance was logged
 
-	adopted   *adoption
-	reconcile bool // names must be compared with flags
+	adopted   *adoption // while the mailbox is loaded and takes it over
+	reconcile bool      // names must be compared with flags
 	backoff   time.Duration
 	retryAt   time.Time
 	beat      time.Time
@@ -259,17 +259,12 @@ func (mb *Mailbox) publishFirst(f *found) error {
 	if !mb.files.first {
 		return mb.publish(f)
 	}
-	adoptUIDs(f, mb.files.adopted)
+	mb.adoptArrivals(f)
 	if _, err := mb.publishFound(f); err != nil {
 		return err
 	}
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
-	if a := mb.files.adopted; a != nil && a.UIDNext > mb.ix.UIDNext() {
-		if _, err := mb.applyLocked(&index.Batch{UIDNext: a.UIDNext}); err != nil {
-			return err
-		}
-	}
 	mb.firstRecent = mb.ix.UIDNext()
 	var extra uidRanges
 	mb.live.each(0, index.Row(mb.live.rows), func(row index.Row) bool {
@@ -285,32 +280,6 @@ func (mb *Mailbox) publishFirst(f *found) error {
 	}
 	mb.recentExtra = extra
 	return nil
-}
-
-// adoptUIDs gives arrivals the UIDs that another server had given them; the
-// others follow, in their order.
-func adoptUIDs(f *found, a *adoption) {
-	if a == nil || len(a.UIDs) == 0 {
-		return
-	}
-	var old, fresh []arrival
-	for _, x := range f.arrivals {
-		if x.add.UID = a.UIDs[x.add.Base]; x.add.UID != 0 {
-			old = append(old, x)
-		} else {
-			fresh = append(fresh, x)
-		}
-	}
-	slices.SortFunc(old, func(x, y arrival) int { return int(int64(x.add.UID) - int64(y.add.UID)) })
-	for i := 1; i < len(old); i++ {
-		if old[i].add.UID <= old[i-1].add.UID { // given twice: both get new ones
-			old[i].add.UID = 0
-		}
-	}
-	f.arrivals = append(old[:len(old):len(old)], fresh...)
-	if k := len(old); k > 0 && len(fresh) > 0 && a.UIDNext > old[k-1].add.UID {
-		f.arrivals[k].add.UID = a.UIDNext
-	}
 }
 
 // strike counts this scan against the messages that it did not see, and

@@ -175,6 +175,7 @@ func (st *Store) open(ctx context.Context, u User) (*Account, error) {
 // start loads a, which this caller put into the map.
 func (st *Store) start(ctx context.Context, a *Account, tree *maildir.Tree, info disk.Info) (*Account, error) {
 	if a.err = a.load(tree, info); a.err == nil {
+		a.adoptSubscriptions(context.WithoutCancel(ctx))
 		a.firstUse(context.WithoutCancel(ctx))
 		close(a.ready)
 		return a, nil

@@ -165,7 +165,7 @@ func (mb *Mailbox) lookNew(f *found, h hint, n maildir.Name, info disk.Info) err
 		}
 		return nil
 	}
-	if row, ok := mb.sameFile(n, info); ok {
+	if row, ok := mb.sameFile(n, info); ok && !mb.adopts(base) {
 		delete(mb.files.missing, row)
 		f.names = append(f.names, nameChange{row: row, old: mb.index().Name(row), name: indexName(n, h.place), base: base})
 		return nil
@@ -270,6 +270,7 @@ func (mb *Mailbox) publish(f *found) error {
 	slices.SortStableFunc(f.arrivals, func(a, b arrival) int {
 		return maildir.CompareBase([]byte(a.add.Base), []byte(b.add.Base))
 	})
+	mb.adoptArrivals(f)
 	rows, err := mb.publishFound(f)
 	if err != nil {
 		return err
@@ -299,10 +300,16 @@ func (mb *Mailbox) publishFound(f *found) ([]index.Row, error) {
 			continue // published meanwhile, or given twice
 		}
 		a.add.Flags, a.add.Keywords = m.ofLetters(a.add.Name.Letters)
+		if mb.files.adopted != nil {
+			mb.files.adopted.dress(mb, &a.add)
+		}
 		kept = append(kept, a)
 		b.Adds = append(b.Adds, a.add)
 	}
 	f.arrivals = kept
+	if mb.files.adopted != nil {
+		b.UIDNext = mb.files.adopted.UIDNext
+	}
 	if len(b.Adds) == 0 && len(b.Agreed) == 0 && len(b.Flags) == 0 {
 		return nil, nil
 	}

@@ -35,7 +35,7 @@ const (
 //	"1" SP uidvalidity SP uidnext LF *( uid SP base LF )
 //
 // A last line without LF was not finished and is passed over. *FormatError: not
-// such a file.
+// such a file; what was read before the error is given with it.
 func ParseCourierUIDs(r io.Reader) (*UIDList, error) {
 	lr := newLineReader(r, CourierUIDFile)
 	line, err := lr.next()
@@ -48,13 +48,13 @@ func ParseCourierUIDs(r io.Reader) (*UIDList, error) {
 	l := &UIDList{}
 	rest, ok := bytes.CutPrefix(line, []byte("1 "))
 	if !ok {
-		return nil, lr.bad("not version 1")
+		return l, lr.bad("not version 1")
 	}
 	if err := l.header1(lr, skipSpaces(rest)); err != nil {
-		return nil, err
+		return l, err
 	}
 	if l.UIDValidity == 0 || l.UIDNext == 0 {
-		return nil, lr.bad("UIDVALIDITY or UIDNEXT is 0")
+		return l, lr.bad("UIDVALIDITY or UIDNEXT is 0")
 	}
 	for {
 		line, err := lr.next()
@@ -62,18 +62,18 @@ func ParseCourierUIDs(r io.Reader) (*UIDList, error) {
 			break
 		}
 		if err != nil {
-			return nil, err
+			return l, err
 		}
 		uid, rest, ok := scanUint(line)
 		if !ok || len(rest) == 0 || rest[0] != ' ' {
-			return nil, lr.bad("no UID")
+			return l, lr.bad("no UID")
 		}
 		e := UIDEntry{UID: uid}
 		if e.Base, ok = foreignBase(rest[1:]); !ok {
-			return nil, lr.bad("no file name")
+			return l, lr.bad("no file name")
 		}
 		if err := l.add(lr, e); err != nil {
-			return nil, err
+			return l, err
 		}
 	}
 	if k := len(l.Entries); k > 0 {
@@ -99,7 +99,8 @@ func WriteCourierUIDs(w io.Writer, l *UIDList) error {
 }
 
 // ReadCourierUIDs reads the file of a mailbox directory; nil without an error
-// if there is none. The stamp is also given with a *FormatError.
+// if there is none. With a
+// *FormatError the stamp is given, and what was read before it.
 func ReadCourierUIDs(dir disk.Dir) (*UIDList, FileStamp, error) {
 	return readForeign(dir, CourierUIDFile, ParseCourierUIDs)
 }

@@ -32,7 +32,8 @@ const (
 // Keys of the header: V UIDVALIDITY, N UIDNEXT, G GUID of the mailbox. Lines
 // are appended without a change of the header, so UIDNEXT is the larger of N
 // and the last UID plus one. A last line without LF was not finished and is
-// passed over. *FormatError: not such a file.
+// passed over. *FormatError: not such a file; what was read before the error
+// is given with it.
 func ParseUidlist(r io.Reader) (*UIDList, error) {
 	lr := newLineReader(r, UidlistFile)
 	line, err := lr.next()
@@ -53,10 +54,10 @@ func ParseUidlist(r io.Reader) (*UIDList, error) {
 		err = l.header1(lr, skipSpaces(rest))
 	}
 	if err != nil {
-		return nil, err
+		return l, err
 	}
 	if l.UIDValidity == 0 || l.UIDNext == 0 {
-		return nil, lr.bad("UIDVALIDITY or UIDNEXT is missing or 0")
+		return l, lr.bad("UIDVALIDITY or UIDNEXT is missing or 0")
 	}
 	for {
 		line, err := lr.next()
@@ -64,10 +65,10 @@ func ParseUidlist(r io.Reader) (*UIDList, error) {
 			break
 		}
 		if err != nil {
-			return nil, err
+			return l, err
 		}
 		if err := l.record(lr, line, version); err != nil {
-			return nil, err
+			return l, err
 		}
 	}
 	if k := len(l.Entries); k > 0 {
@@ -192,7 +193,8 @@ func WriteUidlist(w io.Writer, l *UIDList) error {
 }
 
 // ReadUidlist reads the list of a mailbox directory; nil without an error if
-// there is none. The stamp is also given with a *FormatError.
+// there is none. With a *FormatError
+// the stamp is given, and what was read before it.
 func ReadUidlist(dir disk.Dir) (*UIDList, FileStamp, error) {
 	return readForeign(dir, UidlistFile, ParseUidlist)
 }
@@ -248,9 +250,6 @@ func ReadUIDValidity(root disk.Dir) (uint32, error) {
 		return 0, fmt.Errorf("maildir: read %s: %w", uidValidityFile, err)
 	}
 	last := hexUint32(strings.TrimSuffix(string(data), "\n"))
-	if data == nil {
-		return 0, nil
-	}
 	names, err := uidValidityNames(root)
 	for _, name := range names {
 		last = max(last, hexUint32(strings.TrimPrefix(name, uidValidityFile+".")))
