@@ -190,7 +190,8 @@ func (mb *Mailbox) bringUpToDate(ctx context.Context) error {
 			return err
 		}
 		if fs.scanStable && !fs.wantScan {
-			mb.quiet.Store(&fs.scanned)
+			scanned := fs.scanned
+			mb.quiet.Store(&scanned)
 		}
 		return nil
 	}
