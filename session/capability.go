@@ -43,13 +43,16 @@ var capabilityList = []capability{
 	{name: "QRESYNC", states: loggedIn},            // RFC 7162
 	{name: "OBJECTID", states: loggedIn},           // RFC 8474
 	{name: "UTF8=ACCEPT", states: loggedIn},        // RFC 9755
-	{name: "ESEARCH", states: loggedIn},            // RFC 4731
-	{name: "SEARCHRES", states: loggedIn},          // RFC 5182
-	{name: "WITHIN", states: loggedIn},             // RFC 5032
-	{name: "SAVEDATE", states: loggedIn},           // RFC 8514
-	{name: "BINARY", states: loggedIn},             // RFC 3516
-	{name: "MULTIAPPEND", states: loggedIn},        // RFC 3502
-	{name: "INPROGRESS", states: loggedIn},         // RFC 9585
+	{name: "COMPRESS=DEFLATE", states: loggedIn, when: func(s *Session) bool { return s.deflate == nil }}, // RFC 4978
+	{name: "UNAUTHENTICATE", states: loggedIn},                                                            // RFC 8437
+	{name: "PREVIEW", states: loggedIn},                                                                   // RFC 8970
+	{name: "ESEARCH", states: loggedIn},                                                                   // RFC 4731
+	{name: "SEARCHRES", states: loggedIn},                                                                 // RFC 5182
+	{name: "WITHIN", states: loggedIn},                                                                    // RFC 5032
+	{name: "SAVEDATE", states: loggedIn},                                                                  // RFC 8514
+	{name: "BINARY", states: loggedIn},                                                                    // RFC 3516
+	{name: "MULTIAPPEND", states: loggedIn},                                                               // RFC 3502
+	{name: "INPROGRESS", states: loggedIn},                                                                // RFC 9585
 	{name: "APPENDLIMIT", states: loggedIn, value: func(s *Session) string { // RFC 7889
 		return strconv.FormatInt(s.opt.Limits.Append, 10)
 	}},

@@ -99,6 +99,9 @@ var commands = map[string]command{
 
 	"APPEND": {states: loggedIn, sync: everything, parse: parseAppend}, // RFC 9051 §6.3.12
 
+	"COMPRESS":       {states: loggedIn, sync: syncNothing, parse: parseCompress},             // RFC 4978
+	"UNAUTHENTICATE": {states: loggedIn, sync: syncNothing, parse: noArgs(runUnauthenticate)}, // RFC 8437
+
 	// RFC 9051 §6.4, selected
 	"CHECK":       {states: selected, sync: everything, parse: noArgs(runCheck)}, // RFC 3501 §6.4.1
 	"CLOSE":       {states: selected, sync: syncNothing, parse: noArgs(runClose)},

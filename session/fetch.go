@@ -334,6 +334,8 @@ func (l *fetchLine) item(it *fetchItem) error {
 		return l.section(it)
 	case fetchBinary, fetchBinarySize:
 		return l.binary(it)
+	case fetchPreview:
+		return l.preview(it)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ const (
 	fetchSection    // BODY[...], RFC822, RFC822.HEADER, RFC822.TEXT
 	fetchBinary     // BINARY[...]
 	fetchBinarySize // BINARY.SIZE[...]
+	fetchPreview
 )
 
 // fetchItem is one data item. Items that need nothing but a word of the grammar
@@ -35,6 +36,7 @@ type fetchItem struct {
 	section section           // of the last three kinds
 	fields  *message.FieldSet // of HEADER.FIELDS of the message itself
 	seen    bool              // fetching it sets \Seen
+	lazy    bool              // of PREVIEW: only if that is at hand
 }
 
 // fetchCmd is FETCH or UID FETCH.
@@ -107,6 +109,7 @@ func (c *fetchCmd) add(sc *wire.Scanner, item fetchItem) {
 	for i := range c.items {
 		if have := &c.items[i]; have.label == item.label && have.section.count == item.section.count {
 			have.seen = have.seen || item.seen
+			have.lazy = have.lazy && item.lazy
 			return
 		}
 	}
@@ -147,6 +150,8 @@ func (c *fetchCmd) scanItem(sc *wire.Scanner) {
 		item.kind = fetchBinarySize
 		item.section = scanBinarySection(sc)
 		item.label = item.section.label("BINARY.SIZE")
+	case "PREVIEW":
+		item.kind, item.lazy = fetchPreview, scanLazy(sc)
 	case "RFC822": // RFC 3501 §6.4.5, the same octets under another name
 		item.kind, item.seen = fetchSection, true
 	case "RFC822.HEADER":

@@ -95,6 +95,16 @@ func (c *authenticateCmd) run(ctx context.Context, s *Session) error {
 		}
 	}
 	u, err := s.opt.Auth.Finish(ctx, exchange, s.remoteAddr())
+	if additional := exchange.Additional(); err == nil && additional != nil {
+		// IMAP has no room for it in the tagged OK (RFC 4422 §3.6).
+		response, err := s.ask(additional)
+		if err != nil {
+			return err
+		}
+		if len(response) > 0 {
+			return bad("expected an empty response")
+		}
+	}
 	return s.enter(ctx, u, err)
 }
 

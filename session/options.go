@@ -29,7 +29,9 @@ type Options struct {
 	// user; its error refuses the login and its text is for the client. May be
 	// nil.
 	Login func(conn net.Conn, user string) error
-
+	// Logout is called when conn goes on without a user (UNAUTHENTICATE). May be
+	// nil.
+	Logout       func(conn net.Conn)
 	Disable      []string // capabilities that are not offered, upper case
 	LiteralMinus bool     // LITERAL- instead of LITERAL+ (RFC 7888 §5)
 	Name         string   // of the server, in the greeting and for ID

@@ -168,6 +168,12 @@ func (sc *Scanner) PeekName() string {
 	return upper(string(sc.line[sc.pos:i]))
 }
 
+// Follows reports whether the line goes on with s, whatever the case of its
+// letters.
+func (sc *Scanner) Follows(s string) bool {
+	return sc.err == nil && len(sc.line)-sc.pos >= len(s) && EqualFold(string(sc.line[sc.pos:sc.pos+len(s)]), s)
+}
+
 // TakeName takes name, given in upper case, if PeekName gives it.
 func (sc *Scanner) TakeName(name string) bool {
 	if sc.PeekName() != name || sc.err != nil {
