@@ -9,6 +9,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"roost/disk"
 	"roost/index"
 	"roost/maildir"
 )
@@ -75,33 +76,34 @@ const foreignWait = 5 * time.Second
 // a dovecot-uidlist. A list that is malformed is in errs. Errors: ErrUnavailable
 // (locked), those of the disk.
 func readForeign(ctx context.Context, o *mailboxOptions, dir *maildir.Dir) (*foreignFiles, error) {
-	stamps, err := stampForeign(dir)
+	root := dir.Root()
+	stamps, err := stampForeign(root)
 	if err != nil {
 		return nil, err
 	}
 	f := &foreignFiles{errs: map[foreignKind]error{}}
 	if stamps.list(foreignDovecot) == (maildir.FileStamp{}) {
-		return f, f.read(dir)
+		return f, f.read(root)
 	}
 	ctx, cancel := context.WithTimeout(ctx, foreignWait)
 	defer cancel()
-	err = maildir.WithUidlistLock(ctx, o.FS, dir.Root(), dir.FileMode(), func() error { return f.read(dir) })
+	err = maildir.WithUidlistLock(ctx, o.FS, root, dir.FileMode(), func() error { return f.read(root) })
 	if errors.Is(err, maildir.ErrLocked) {
 		err = fmt.Errorf("%w: %w; is Dovecot running?", ErrUnavailable, err)
 	}
 	return f, err
 }
 
-func (f *foreignFiles) read(dir *maildir.Dir) (err error) {
-	if f.stamps, err = stampForeign(dir); err != nil {
+func (f *foreignFiles) read(root disk.Dir) (err error) {
+	if f.stamps, err = stampForeign(root); err != nil {
 		return err
 	}
-	if f.dovecot, f.stamps.dovecot, err = maildir.ReadUidlist(dir.Root()); err != nil {
+	if f.dovecot, f.stamps.dovecot, err = maildir.ReadUidlist(root); err != nil {
 		if err = f.note(foreignDovecot, err); err != nil {
 			return err
 		}
 	}
-	if f.courier, f.stamps.courier, err = maildir.ReadCourierUIDs(dir.Root()); err != nil {
+	if f.courier, f.stamps.courier, err = maildir.ReadCourierUIDs(root); err != nil {
 		return f.note(foreignCourier, err)
 	}
 	return nil
@@ -163,7 +165,7 @@ func (f *foreignFiles) usable(k foreignKind) error {
 }
 
 // adoption is the list of k, and Courier's keywords if that is k.
-func (f *foreignFiles) adoption(k foreignKind, dir *maildir.Dir) (*adoption, error) {
+func (f *foreignFiles) adoption(k foreignKind, root disk.Dir) (*adoption, error) {
 	l := f.list(k)
 	a := &adoption{
 		Kind: k, UIDValidity: l.UIDValidity, UIDNext: imap.UID(l.UIDNext),
@@ -177,7 +179,7 @@ func (f *foreignFiles) adoption(k foreignKind, dir *maildir.Dir) (*adoption, err
 		a.byUID[imap.UID(e.UID)] = e.Base
 	}
 	if k == foreignCourier {
-		words, err := maildir.ReadCourierKeywords(dir.Root())
+		words, err := maildir.ReadCourierKeywords(root)
 		if err != nil {
 			return nil, err
 		}
@@ -200,14 +202,14 @@ type foreignStamps struct {
 }
 
 // stampForeign looks at the files.
-func stampForeign(dir *maildir.Dir) (s foreignStamps, err error) {
+func stampForeign(root disk.Dir) (s foreignStamps, err error) {
 	for _, f := range []struct {
 		name string
 		to   *maildir.FileStamp
 	}{
 		{maildir.UidlistFile, &s.dovecot}, {maildir.CourierUIDFile, &s.courier}, {maildir.DovecotIndexLog, &s.log},
 	} {
-		if *f.to, err = maildir.StampFile(dir.Root(), f.name); err != nil {
+		if *f.to, err = maildir.StampFile(root, f.name); err != nil {
 			return s, err
 		}
 	}

@@ -82,7 +82,7 @@ func (mb *Mailbox) writeForeign(ctx context.Context, sizes bool) error {
 // replaceForeign is writeForeign under the lock.
 func (mb *Mailbox) replaceForeign(ix *index.Index, sizes bool) error {
 	fs := &mb.foreign
-	now, err := stampForeign(mb.dir)
+	now, err := stampForeign(mb.dir.Root())
 	if err != nil {
 		return err
 	}

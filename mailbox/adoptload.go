@@ -66,7 +66,7 @@ func (mb *Mailbox) adoptNew(ctx context.Context) (a *adoption, seen uint32, err 
 			"from", kind.String(), "err", err)
 		return nil, f.seen(), nil
 	}
-	a, err = f.adoption(kind, mb.dir)
+	a, err = f.adoption(kind, mb.dir.Root())
 	if err != nil {
 		return nil, 0, fmt.Errorf("mailbox: adopt: %w", err)
 	}
@@ -111,7 +111,7 @@ func (mb *Mailbox) meetForeign(ctx context.Context, rec index.Recovery, adopted 
 		return nil // and nothing could be taken over
 	}
 	was := decodeForeign(fs.recorded)
-	now, err := stampForeign(mb.dir)
+	now, err := stampForeign(mb.dir.Root())
 	if err != nil {
 		return fmt.Errorf("mailbox: adopt: %w", diskErr(err))
 	}
@@ -174,7 +174,7 @@ func (mb *Mailbox) reconcileForeign(ctx context.Context, f *foreignFiles, kind f
 		mb.log.Warn("the UID list of another server has another UIDVALIDITY and is not used", "from", kind.String(), "theirs", l.UIDValidity, "ours", ours)
 		return nil
 	}
-	a, err := f.adoption(kind, mb.dir)
+	a, err := f.adoption(kind, mb.dir.Root())
 	if err != nil {
 		return fmt.Errorf("mailbox: adopt: %w", err)
 	}
@@ -338,7 +338,7 @@ func (mb *Mailbox) adoptionDone() error {
 		mb.log.Info("took over from another server", "from", fs.taken.From, "uidvalidity", ix.UIDValidity(),
 			"uidnext", uint32(ix.UIDNext()), "messages", fs.taken.Messages, "new", fs.taken.Fresh, "retired", fs.taken.Retired)
 	}
-	if err := mb.waitDurable(position(ix.Pos())); err != nil {
+	if err := mb.waitDurable(ix, position(ix.Pos())); err != nil {
 		return err
 	}
 	return mb.recordForeign()

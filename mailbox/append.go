@@ -122,7 +122,7 @@ func (ap *Append) Commit(ctx context.Context, b *Barrier) (uidValidity uint32, u
 	for i := range ap.msgs {
 		uids = append(uids, in.ix.UID(a.First+index.Row(i)))
 	}
-	b.add(mb, position(a.Pos))
+	b.add(barrierWait{mb, in.ix, position(a.Pos)})
 	in.filled(a)
 	return in.ix.UIDValidity(), uids, nil
 }

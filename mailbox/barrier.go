@@ -1,6 +1,10 @@
 package mailbox
 
-import "sync"
+import (
+	"sync"
+
+	"roost/index"
+)
 
 // A position is a place in the journal of one live mailbox, as package index
 // counts them.
@@ -15,25 +19,31 @@ type Barrier struct {
 	waits []barrierWait // one a mailbox, few
 }
 
+// A barrierWait is a position in one index. A mailbox that was rebuilt after a
+// failed sync has another index, in which the same position is another record.
 type barrierWait struct {
 	mb  *Mailbox
+	ix  *index.Index
 	pos position
 }
 
-// add makes the next Wait wait for pos of mb's journal.
-func (b *Barrier) add(mb *Mailbox, pos position) {
-	if b == nil || pos == 0 {
+// wait returns once the position is durable.
+func (w barrierWait) wait() error { return w.mb.waitDurable(w.ix, w.pos) }
+
+// add makes the next Wait wait for w.
+func (b *Barrier) add(w barrierWait) {
+	if b == nil || w.pos == 0 {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range b.waits {
-		if b.waits[i].mb == mb {
-			b.waits[i].pos = max(b.waits[i].pos, pos)
+		if b.waits[i].ix == w.ix {
+			b.waits[i].pos = max(b.waits[i].pos, w.pos)
 			return
 		}
 	}
-	b.waits = append(b.waits, barrierWait{mb, pos})
+	b.waits = append(b.waits, w)
 }
 
 // Wait returns once everything added is durable. After an error nothing that
@@ -45,7 +55,7 @@ func (b *Barrier) Wait() error {
 	b.waits = nil
 	b.mu.Unlock()
 	for _, w := range waits {
-		if err := w.mb.waitDurable(w.pos); err != nil {
+		if err := w.wait(); err != nil {
 			return err
 		}
 	}

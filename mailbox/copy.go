@@ -37,11 +37,11 @@ func (v *View) Copy(ctx context.Context, msgs Seqs, dest *Mailbox) (CopyResult, 
 	if err != nil || len(list) == 0 {
 		return CopyResult{}, err
 	}
-	res, pos, err := v.copyTo(ctx, list, dest)
+	res, made, err := v.copyTo(ctx, list, dest)
 	if err != nil {
 		return CopyResult{}, err
 	}
-	v.b.add(dest, pos)
+	v.b.add(made)
 	return res, nil
 }
 
@@ -60,15 +60,15 @@ func (v *View) Move(ctx context.Context, msgs Seqs, dest *Mailbox) (CopyResult, 
 	if err != nil {
 		return CopyResult{}, err
 	}
-	res, pos, err := v.copyTo(ctx, list, dest)
+	res, made, err := v.copyTo(ctx, list, dest)
 	if err != nil {
 		return CopyResult{}, err
 	}
 	// The destination is durable before the source's record is written.
-	if err := dest.waitDurable(pos); err != nil {
+	if err := made.wait(); err != nil {
 		return CopyResult{}, err
 	}
-	v.b.add(dest, pos)
+	v.b.add(made)
 	v.mb.mu.Lock()
 	defer v.mb.mu.Unlock()
 	if err := v.writeLocked(); err != nil {
@@ -121,9 +121,8 @@ func (v *View) copied(msgs Seqs, move bool) ([]copying, error) {
 	return list, nil
 }
 
-// copyTo makes the copies messages of dest; pos is where dest's journal says so.
-func (v *View) copyTo(ctx context.Context, list []copying, dest *Mailbox) (CopyResult, position, error) {
-	var res CopyResult
+// copyTo makes the copies messages of dest; made is where dest's journal says so.
+func (v *View) copyTo(ctx context.Context, list []copying, dest *Mailbox) (res CopyResult, made barrierWait, err error) {
 	words := map[string]struct{}{}
 	for i := range list {
 		for _, w := range list[i].keywords {
@@ -137,11 +136,11 @@ func (v *View) copyTo(ctx context.Context, list []copying, dest *Mailbox) (CopyR
 	dest.giveLetters(ctx, names)
 	in, err := dest.reserve(func() ([]index.IntentEntry, error) { return dest.copyEntriesLocked(list) })
 	if err != nil {
-		return res, 0, err
+		return res, made, err
 	}
 	defer in.release()
 	if err := in.intend(intentCopy, v.ix.ID().String()); err != nil {
-		return res, 0, err
+		return res, made, err
 	}
 	dest.withoutWatch(ctx, len(list), func() {
 		for i := range list {
@@ -155,12 +154,12 @@ func (v *View) copyTo(ctx context.Context, list []copying, dest *Mailbox) (CopyR
 		}
 	})
 	if err != nil {
-		return res, 0, fmt.Errorf("mailbox: copy: %w", diskErr(err))
+		return res, made, fmt.Errorf("mailbox: copy: %w", diskErr(err))
 	}
 	var by *View
 	a, err := in.publish(by)
 	if err != nil {
-		return res, 0, err
+		return res, made, err
 	}
 	res.UIDValidity = in.ix.UIDValidity()
 	for i := range list {
@@ -170,7 +169,7 @@ func (v *View) copyTo(ctx context.Context, list []copying, dest *Mailbox) (CopyR
 	if len(list) <= fillLimit/4 {
 		in.filled(a)
 	}
-	return res, position(a.Pos), nil
+	return res, barrierWait{dest, in.ix, position(a.Pos)}, nil
 }
 
 // copyEntriesLocked are the records of the copies in mb, the destination. mb.mu

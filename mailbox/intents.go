@@ -94,7 +94,7 @@ func (in *addition) intend(kind uint8, from string) error {
 	if err != nil {
 		return err
 	}
-	return mb.waitDurable(position(a.Pos))
+	return mb.waitDurable(in.ix, position(a.Pos))
 }
 
 // undo removes the first n names again.
@@ -140,7 +140,7 @@ func (in *addition) publish(by *View) (index.Applied, error) {
 		return a, nil
 	}
 	synced := make(chan error, 1)
-	go func() { synced <- mb.waitDurable(position(a.Pos)) }() // ends by itself
+	go func() { synced <- mb.waitDurable(in.ix, position(a.Pos)) }() // ends by itself
 	err = mb.dir.Sync(maildir.Cur)
 	if werr := <-synced; err == nil {
 		err = werr

@@ -322,9 +322,9 @@ func (mb *Mailbox) writableLocked() error {
 	return nil
 }
 
-// waitDurable returns once everything up to pos is on the disk.
-func (mb *Mailbox) waitDurable(pos position) error {
-	ix := mb.index()
+// waitDurable returns once everything up to pos of ix, which is or was the
+// index of mb, is on the disk.
+func (mb *Mailbox) waitDurable(ix *index.Index, pos position) error {
 	err := ix.Wait(index.Pos(pos))
 	if err != nil {
 		mb.syncFailed(ix, err)

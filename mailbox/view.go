@@ -454,6 +454,6 @@ func (v *View) note() {
 	pos := uint64(v.ix.Pos())
 	if v.noted.Load() < pos {
 		v.noted.Store(pos)
-		v.b.add(v.mb, pos)
+		v.b.add(barrierWait{v.mb, v.ix, pos})
 	}
 }
