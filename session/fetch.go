@@ -376,6 +376,13 @@ func (l *fetchLine) headerFields(it *fetchItem) error {
 	if err != nil {
 		return err
 	}
+	if len(header) >= cutHeader {
+		b, _, err := l.sectionBody(&it.section.Section)
+		if err != nil {
+			return err
+		}
+		return l.octets(it, &b, false)
+	}
 	l.header = it.fields.Append(l.header[:0], header)
 	b := l.header
 	if it.section.partial {
@@ -400,6 +407,10 @@ func (l *fetchLine) nothing(it *fetchItem) {
 	l.s.w.Raw(" NIL")
 }
 
+// cutHeader is the size from which on a header block from the cache may be only
+// its start; all of it is served, from the file.
+const cutHeader = 1 << 20
+
 // sectionBody finds the octets of a section with as little of the message as
 // that needs: the header comes from the cache, the whole message needs no
 // structure.
@@ -412,7 +423,9 @@ func (l *fetchLine) sectionBody(sec *message.Section) (b message.Body, ok bool, 
 			if err != nil {
 				return b, false, err
 			}
-			return message.BytesBody(header), true, nil
+			if len(header) < cutHeader {
+				return message.BytesBody(header), true, nil
+			}
 		case message.Whole:
 			served, err := c.Size()
 			if err != nil {

@@ -89,6 +89,7 @@ func TestAppendFetchRoundTrip(t *testing.T) {
 		"Subject: mixed\r\n\r\na\nb\rc\r\nd\r\n", // kept as it came
 		"Subject: nothing behind\r\n\r\n",
 		"no header at all",
+		"Subject: x\r\n" + strings.Repeat("X-Long: "+strings.Repeat("y", 500)+"\r\n", 3000) + "X-Last: z\r\n\r\nbody",
 	} {
 		c.send(fmt.Sprintf("a%d APPEND INBOX {%d+}\r\n%s\r\n", k, len(text), text))
 		if _, tagged := c.until(fmt.Sprint("a", k)); !strings.HasPrefix(tagged, "OK [APPENDUID ") {
@@ -108,6 +109,15 @@ func TestAppendFetchRoundTrip(t *testing.T) {
 		}
 		if parts.String() != want {
 			t.Errorf("message %d: the parts are not the whole", k)
+		}
+		if head, _, found := strings.Cut(want, "\r\n\r\n"); found {
+			if got := literalOf(t, c.ok("h", "FETCH %d BODY.PEEK[HEADER]", k+1)); got != head+"\r\n\r\n" {
+				t.Errorf("message %d: header of %d octets, want %d", k, len(got), len(head)+4)
+			}
+			got := literalOf(t, c.ok("l", "FETCH %d BODY.PEEK[HEADER.FIELDS (X-LAST)]", k+1))
+			if want := map[bool]string{true: "X-Last: z\r\n\r\n", false: "\r\n"}[k == 4]; got != want {
+				t.Errorf("message %d: field %q, want %q", k, got, want)
+			}
 		}
 	}
 }
