@@ -38,8 +38,8 @@ func (c *cloner) inode(n *inode) *inode {
 	*d = *n
 	d.locked = nil
 	d.entries, d.durable = c.names(n.entries), c.names(n.durable)
-	d.data = slices.Clone(n.data)
-	d.writes = slices.Clone(n.writes) // their octets are never changed, nor those of synced
+	d.data, d.synced = slices.Clone(n.data), slices.Clone(n.synced)
+	d.writes = slices.Clone(n.writes) // their octets are never changed
 	return d
 }
 
