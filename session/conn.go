@@ -30,6 +30,7 @@ type transport struct {
 	patient     bool // IDLE: no deadline
 	interrupted bool // such reads fail from now on
 
+	failed   bool          // a read has failed: nothing more comes
 	heard    bool          // something came
 	loginEnd time.Time     // until when the client must have logged in; zero: it has
 	spent    time.Duration // reading the current command
@@ -88,6 +89,7 @@ func (t *transport) Read(p []byte) (int, error) {
 	t.in(n)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.failed = t.failed || err != nil
 	if n > 0 {
 		t.waiting = false
 		if !t.heard && p[0] == 0x16 {
@@ -102,6 +104,7 @@ func (t *transport) Read(p []byte) (int, error) {
 		t.spent += time.Now().Sub(start)
 		t.octets += int64(n)
 		if t.spent > t.limits.LiteralRateAfter && t.octets < t.limits.LiteralRate*int64(t.spent/time.Second) {
+			t.failed = true
 			return n, errSlow
 		}
 	}
@@ -115,6 +118,13 @@ func (t *transport) begin(waiting, patient bool) {
 	defer t.mu.Unlock()
 	t.waiting, t.patient = waiting, patient
 	t.spent, t.octets = 0, 0
+}
+
+// lost says that reading has failed.
+func (t *transport) lost() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed
 }
 
 // stopped says that interrupt was called.
@@ -147,13 +157,6 @@ func (t *transport) loggedIn() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.loginEnd = time.Time{}
-}
-
-// loggedOut starts one that ends at end.
-func (t *transport) loggedOut(end time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.loginEnd = end
 }
 
 // replace puts a layer over the connection.

@@ -91,7 +91,7 @@ func status(err error) (r response, known bool) {
 // farewell is the BYE for an error that ends the connection; ok is false if
 // the client is gone and nothing can be said.
 func farewell(err error) (r response, ok bool) {
-	var netErr net.Error
+	var op *net.OpError // not net.Error: an errno of the disk is one too
 	switch {
 	case errors.Is(err, errInterrupted):
 		return response{"BYE", "UNAVAILABLE", "server is shutting down"}, true
@@ -101,8 +101,8 @@ func farewell(err error) (r response, ok bool) {
 		return response{"BYE", "", "too slow"}, true
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return response{"BYE", "", "idle for too long"}, true
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
-		errors.Is(err, errHandshake), errors.As(err, &netErr):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe), errors.Is(err, net.ErrClosed),
+		errors.Is(err, errHandshake), errors.As(err, &op):
 		return response{}, false
 	}
 	if r, known := status(err); known && r.kind == "BYE" {

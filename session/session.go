@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"roost/auth"
-	"roost/deflate"
 	"roost/mailbox"
 	"roost/wire"
 )
@@ -23,13 +22,12 @@ type Session struct {
 	id  string
 	log *slog.Logger
 
-	raw     net.Conn // as given to Serve
-	t       transport
-	tls     *tls.Conn     // nil: no TLS
-	deflate *deflate.Conn // in t; nil: no COMPRESS
-	in      *wire.Input
-	sc      *wire.Scanner
-	w       *wire.Writer
+	raw net.Conn // as given to Serve
+	t   transport
+	tls *tls.Conn // nil: no TLS
+	in  *wire.Input
+	sc  *wire.Scanner
+	w   *wire.Writer
 
 	state   state
 	user    auth.User
@@ -273,7 +271,7 @@ func (s *Session) finish(err error, start time.Time) error {
 		return nil
 	}
 	if err != nil {
-		if r, known := status(err); known && r.kind == "BYE" || !known && lost(err) {
+		if r, known := status(err); known && r.kind == "BYE" || !known && s.lost(err) {
 			return err
 		}
 	}
@@ -301,14 +299,8 @@ func (s *Session) finish(err error, start time.Time) error {
 }
 
 // lost says that err is one of the connection, not of the command.
-func lost(err error) bool {
-	_, ok := farewell(err)
-	return !ok || errors.Is(err, errInterrupted) || errors.Is(err, errSlow) || isTimeout(err)
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
+func (s *Session) lost(err error) bool {
+	return s.t.lost() || errors.Is(err, errInterrupted) || errors.Is(err, errHandshake)
 }
 
 // judge counts bad commands. A client whose first command is bad is no IMAP
