@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"roost/disk"
@@ -302,8 +303,11 @@ func crashOnce(t *testing.T, ct crashTest, how disktest.Survival, k int, seed ui
 	must(vb.b.Wait())
 	uidv := a.mb.UIDValidity()
 
+	var mu sync.Mutex // guards n and crashed: the mailbox works in the background too
 	n, crashed := 0, false
 	rec.Before(func(c disktest.Call) {
+		mu.Lock()
+		defer mu.Unlock()
 		if slices.Contains(changing, c.Op) && !crashed {
 			if n++; n == k {
 				crashed = true
@@ -325,7 +329,9 @@ func crashOnce(t *testing.T, ct crashTest, how disktest.Survival, k int, seed ui
 	a.mb.close()
 	b.mb.close()
 	rec.Before(nil)
+	mu.Lock()
 	done := crashed
+	mu.Unlock()
 	must(a.open(mem))
 	must(b.open(mem))
 	defer a.mb.close()
