@@ -159,6 +159,13 @@ func (t *transport) loggedIn() {
 	t.loginEnd = time.Time{}
 }
 
+// loggedOut starts one that ends at end.
+func (t *transport) loggedOut(end time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.loginEnd = end
+}
+
 // replace puts a layer over the connection.
 func (t *transport) replace(conn net.Conn) {
 	t.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"roost/auth"
+	"roost/deflate"
 	"roost/mailbox"
 	"roost/wire"
 )
@@ -22,12 +23,13 @@ type Session struct {
 	id  string
 	log *slog.Logger
 
-	raw net.Conn // as given to Serve
-	t   transport
-	tls *tls.Conn // nil: no TLS
-	in  *wire.Input
-	sc  *wire.Scanner
-	w   *wire.Writer
+	raw     net.Conn // as given to Serve
+	t       transport
+	tls     *tls.Conn     // nil: no TLS
+	deflate *deflate.Conn // in t; nil: no COMPRESS
+	in      *wire.Input
+	sc      *wire.Scanner
+	w       *wire.Writer
 
 	state   state
 	user    auth.User
