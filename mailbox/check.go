@@ -18,8 +18,8 @@ import (
 //   - the change log is in the order of mod-sequences;
 //   - a message is in work.inNew if and only if its name is in new/;
 //   - nothing is reserved or being renamed;
-//   - the message numbers of every View are messages or expunges it still owes,
-//     and HIGHESTMODSEQ as it tells it is below the lowest of these.
+//   - the message numbers of every View are messages or expunges that it knows
+//     it still owes, and what it told is not above what the index has.
 func (mb *Mailbox) Check() error {
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
@@ -80,15 +80,18 @@ func (mb *Mailbox) checkViewLocked(v *View) error {
 		return fmt.Errorf("mailbox: a view of %d rows in %d", v.bits.rows, mb.live.rows)
 	}
 	var err error
+	owes := false
 	v.bits.missing(mb.live, func(row index.Row) {
+		owes = true
 		if !mb.ix.Gone(row) {
 			err = fmt.Errorf("mailbox: a view has row %d, which is no message and not gone", row)
 		}
-		if m := v.modSeq; v.owed != 0 && v.owed <= m {
-			m = v.owed - 1
-		} else if mb.ix.ModSeq(row) != 0 && mb.ix.ModSeq(row) <= m && v.owed == 0 && mb.ix.ModSeq(row) > m {
-			err = fmt.Errorf("mailbox: a view told %d and owes the expunge of row %d", m, row)
-		}
 	})
+	if owes && v.owed == 0 && v.version == mb.version.Load() {
+		err = errors.Join(err, errors.New("mailbox: a view owes an expunge and does not know it"))
+	}
+	if v.modSeq > mb.ix.HighestModSeq() || v.uidNext > mb.ix.UIDNext() {
+		err = errors.Join(err, fmt.Errorf("mailbox: a view told HIGHESTMODSEQ %d, UIDNEXT %d", v.modSeq, v.uidNext))
+	}
 	return err
 }

@@ -3,8 +3,10 @@
 // gets which UID (it is the only assigner), changes, views, search. It must
 // not know sockets, tags, or response text.
 //
-// Lock order: Store.mu, Account.mu, Mailbox.mu, then the locks inside package
-// index. No goroutine holds two mailbox locks. No lock is held across fsync,
+// Lock order: Store.mu, Account.mu, the token Mailbox.syncing, Mailbox.mu, then
+// cacheFiller.mu and the locks inside package index. The token is no lock for
+// commands: who holds it reads the directories, and system calls may happen
+// meanwhile. No goroutine holds two mailbox locks. No lock is held across fsync,
 // rename, link, unlink, open, client I/O, body reads or scans.
 //
 // Beside these there are turns, which are held across such calls and wait for

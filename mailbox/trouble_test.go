@@ -229,3 +229,45 @@ func TestRemovedFromOutside(t *testing.T) {
 		}
 	})
 }
+
+// TestReloadWithoutScan: directories that look as they were proved to be are
+// not read again; another look is.
+func TestReloadWithoutScan(t *testing.T) {
+	inMemory(t, 3, func(t *testing.T, box *crashBox, rec *disktest.Recorder) {
+		v, err := box.mb.Open(context.Background(), false, &Barrier{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		store(t, v, StoreAdd, one(1), Seen)
+		pass(t, v, 5*time.Second)
+		v.Close()
+		again := func(want uint64, list string) {
+			t.Helper()
+			if err := box.mb.close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := box.open(rec); err != nil {
+				t.Fatal(err)
+			}
+			if n := box.mb.count.Scans.Load(); n != want {
+				t.Errorf("%d scans, want %d", n, want)
+			}
+			v, err := box.mb.Open(context.Background(), true, &Barrier{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer v.Close()
+			wantText(t, v, list)
+			pass(t, v, 5*time.Second)
+		}
+		again(0, "1:1(S) 2:2 3:3")
+		if err := box.mb.close(); err != nil {
+			t.Fatal(err)
+		}
+		memDeliver(t, rec, "/a", "9.z:2,F")
+		if err := box.open(rec); err != nil {
+			t.Fatal(err)
+		}
+		again(1, "1:1(S) 2:2 3:3 4:4(F)")
+	})
+}
