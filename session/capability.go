@@ -53,6 +53,17 @@ var capabilityList = []capability{
 	{name: "BINARY", states: loggedIn},                                                                    // RFC 3516
 	{name: "MULTIAPPEND", states: loggedIn},                                                               // RFC 3502
 	{name: "INPROGRESS", states: loggedIn},                                                                // RFC 9585
+
+	// Searching, sorting and threading.
+	{name: "SORT", states: loggedIn},                  // RFC 5256
+	{name: "SORT=DISPLAY", states: loggedIn},          // RFC 5957
+	{name: "ESORT", states: loggedIn},                 // RFC 5267 §3
+	{name: "THREAD=ORDEREDSUBJECT", states: loggedIn}, // RFC 5256
+	{name: "THREAD=REFERENCES", states: loggedIn},     // RFC 5256
+	{name: "THREAD=REFS", states: loggedIn},           // draft-ietf-morg-inthread
+	{name: "I18NLEVEL=2", states: loggedIn},           // RFC 5255 §4
+	{name: "LANGUAGE", states: anyState},              // RFC 5255 §3
+
 	{name: "APPENDLIMIT", states: loggedIn, value: func(s *Session) string { // RFC 7889
 		return strconv.FormatInt(s.opt.Limits.Append, 10)
 	}},
