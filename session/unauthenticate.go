@@ -47,6 +47,7 @@ func (s *Session) forgetUser() {
 	s.cleanUp()
 	s.log.Info("logged out", "user", s.user.Name)
 	s.state, s.user, s.enabled, s.partial = notAuthenticated, auth.User{}, enabled{}, partialPlace{}
+	s.comparator = comparator{}
 	s.sc.Limits, s.sc.UTF8, s.sc.Separator = s.opt.Limits.PreAuth, false, 0
 	s.sc.Limits.LiteralMinus = s.opt.LiteralMinus
 	s.w.UTF8 = false
