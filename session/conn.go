@@ -101,7 +101,7 @@ func (t *transport) Read(p []byte) (int, error) {
 		return n, errInterrupted
 	}
 	if !idle {
-		t.spent += time.Now().Sub(start)
+		t.spent += time.Since(start)
 		t.octets += int64(n)
 		if t.spent > t.limits.LiteralRateAfter && t.octets < t.limits.LiteralRate*int64(t.spent/time.Second) {
 			t.failed = true
@@ -143,13 +143,6 @@ func (t *transport) interrupt() {
 	if t.waiting || t.patient {
 		t.conn.SetReadDeadline(time.Unix(1, 0))
 	}
-}
-
-// uninterrupt takes interrupt back.
-func (t *transport) uninterrupt() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.interrupted = false
 }
 
 // loggedIn ends the time limit for the login.
