@@ -19,6 +19,10 @@ var (
 	// told UNAVAILABLE (RFC 5530 §3) and do not ask for another password.
 	ErrUnavailable = errors.New("auth: users file unavailable")
 
+	// ErrReferral is returned when name and password match and the mail of the user
+	// is on another server; errors.As with a *Referral tells which.
+	ErrReferral = errors.New("auth: mail is on another server")
+
 	// ErrMalformed is returned by Exchange.Next when a message breaks the rules of
 	// its mechanism. The exchange is over.
 	ErrMalformed = errors.New("auth: malformed message")
@@ -32,3 +36,12 @@ var (
 	// ErrNoUser is returned by SetPassword and RemoveUser for an unknown name.
 	ErrNoUser = errors.New("auth: no such user")
 )
+
+// A Referral is an ErrReferral: the field host of the users file.
+type Referral struct {
+	User string
+	Host string // may have a port
+}
+
+func (r *Referral) Error() string   { return ErrReferral.Error() + ": " + r.Host }
+func (r *Referral) Is(e error) bool { return e == ErrReferral }

@@ -35,6 +35,7 @@ type users struct {
 	order  []*account
 	decoy  digest   // of the cost that most have
 	mechs  []string // SCRAM mechanisms that every user can use
+	refers bool     // some have a host elsewhere
 	// scramIters has the iterations per SCRAM mechanism that decoys and passwords
 	// in clear get: what most stored ones have.
 	scramIters map[string]int
@@ -62,6 +63,7 @@ func parseUsers(data []byte) *users {
 		}
 		u.byName[a.Name] = a
 		u.order = append(u.order, a)
+		u.refers = u.refers || a.host != ""
 	}
 	u.chooseDecoy()
 	u.chooseIterations()

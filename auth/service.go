@@ -80,6 +80,12 @@ func (s *Service) Lookup(name string) (User, error) {
 	return a.User, nil
 }
 
+// Refers says whether some user's mail is on another server.
+func (s *Service) Refers() bool {
+	u, err := s.file.load()
+	return err == nil && u.refers
+}
+
 // Checks returns how many passwords were checked, decoys included.
 func (s *Service) Checks() uint64 { return s.checks.Load() }
 
@@ -147,7 +153,7 @@ func (s *Service) Finish(ctx context.Context, e Exchange, remote netip.Addr) (Us
 
 // Login checks a password for a client at remote. It may wait: for a slot to check
 // in, and to slow down guessing; ctx ends that. The error is ErrInvalid,
-// ErrUnavailable or that of ctx.
+// ErrReferral, ErrUnavailable or that of ctx.
 func (s *Service) Login(ctx context.Context, user, password string, remote netip.Addr) (User, error) {
 	return s.attempt(ctx, user, remote, func(ctx context.Context) (*account, error) {
 		return s.verify(ctx, user, password)
@@ -169,6 +175,9 @@ func (s *Service) attempt(ctx context.Context, name string, remote netip.Addr, c
 	}
 	if a != nil && !a.locked && a.allows(remote) {
 		s.throttle.Succeeded(name, remote)
+		if a.host != "" {
+			return User{}, &Referral{User: a.Name, Host: a.host}
+		}
 		return a.User, nil
 	}
 	// Recorded before the wait, so that disconnecting does not help.

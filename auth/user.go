@@ -24,11 +24,12 @@ type account struct {
 	digest digest
 	locked bool
 	nets   []netip.Prefix // where logins may come from; empty = anywhere
+	host   string         // where the mail is instead of here; empty = here
 }
 
 // refusedExtra are extra fields of Dovecot that change who may log in, in ways that
 // roost does not do. Ignoring them would let in more people than the file means to.
-var refusedExtra = []string{"nopassword", "proxy", "proxy_maybe", "host", "user", "master", "pass", "password"}
+var refusedExtra = []string{"nopassword", "proxy", "proxy_maybe", "user", "master", "pass", "password"}
 
 // parseAccount reads a line of a Dovecot passwd-file:
 //
@@ -73,6 +74,7 @@ func parseID(s string) (int, error) {
 }
 
 func (a *account) parseExtra(s string) error {
+	nologin := false
 	for _, f := range strings.Fields(s) {
 		key, value, ok := strings.Cut(f, "=")
 		if !ok {
@@ -89,7 +91,12 @@ func (a *account) parseExtra(s string) error {
 		}
 		switch key {
 		case "nologin":
-			a.locked = true
+			nologin = true
+		case "host":
+			if !validHost(value) {
+				return fmt.Errorf("auth: parse user: host %q is not a host name, nor an address", value)
+			}
+			a.host = value
 		case "allow_nets":
 			for net := range strings.SplitSeq(value, ",") {
 				prefix, err := parseNet(net)
@@ -100,7 +107,20 @@ func (a *account) parseExtra(s string) error {
 			}
 		}
 	}
+	// With a host it is how Dovecot's files write a referral: no login here.
+	a.locked = a.locked || nologin && a.host == ""
 	return nil
+}
+
+// validHost says whether s can be the host, with or without a port, of a URL.
+func validHost(s string) bool {
+	for _, c := range []byte(s) {
+		if c != '.' && c != '-' && c != '_' && c != ':' && c != '[' && c != ']' &&
+			(c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 255
 }
 
 func parseNet(s string) (netip.Prefix, error) {

@@ -9,8 +9,9 @@ import (
 )
 
 // dictSize is how much of what was written before helps to compress what
-// follows. It is all that the writing side keeps between two writes.
-const dictSize = 8 << 10
+// follows. It is all that the writing side keeps between two writes; with more
+// of it, answers of IMAP do not become smaller.
+const dictSize = 4 << 10
 
 // A Conn compresses what is written to a connection and decompresses what is
 // read from it. Each Write is one flush: the other side can decode all of it.

@@ -57,6 +57,7 @@ type connection struct {
 	// guarded by reg.mu
 	wait *list.Element // in reg.waiting; nil once logged in
 	user string
+	good bool // it logged in once
 	done bool
 }
 
@@ -168,10 +169,22 @@ func (c *connection) login(user string) error {
 	}
 	c.logoutLocked()
 	r.stopWaitingLocked(c)
-	c.user = user
+	c.user, c.good = user, true
 	r.user[user]++
 	r.userIP[key]++
 	return nil
+}
+
+// logout takes c from its user: it waits for a login again (UNAUTHENTICATE).
+func (c *connection) logout() {
+	r := c.reg
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.logoutLocked()
+	if !c.done && c.wait == nil {
+		c.wait = r.waiting.PushBack(c)
+		r.waitingIP[c.ip]++
+	}
 }
 
 func (c *connection) logoutLocked() {
@@ -197,7 +210,7 @@ func (c *connection) leave() {
 		return
 	}
 	c.done = true
-	if c.user == "" && !c.trusted {
+	if !c.good && !c.trusted {
 		r.failLocked(c.ip)
 	}
 	r.stopWaitingLocked(c)

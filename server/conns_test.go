@@ -133,3 +133,30 @@ func TestUserLimits(t *testing.T) {
 		t.Errorf("left over: %v %v", r.userIP, r.waitingIP)
 	}
 }
+
+// TestLogoutWaitsAgain: a connection that gave up its user counts as one that
+// has not logged in, but not as one that never did.
+func TestLogoutWaitsAgain(t *testing.T) {
+	r, _ := testRegistry(func(l *config.ConnectionLimits) { l.UserConnections, l.ConnectionRate = 1, 1 })
+	c, _ := mustEnter(t, r, "192.0.2.1:1")
+	if err := c.login("u"); err != nil {
+		t.Fatal(err)
+	}
+	c.logout()
+	if s := r.snapshot(); s.Unauthenticated != 1 || s.Users != 0 {
+		t.Errorf("behind logout: %+v", s)
+	}
+	other, _ := mustEnter(t, r, "192.0.2.1:2")
+	if err := other.login("u"); err != nil {
+		t.Errorf("the place is not free: %v", err)
+	}
+	if err := c.login("v"); err != nil {
+		t.Error(err)
+	}
+	c.logout()
+	c.leave()
+	if s := r.snapshot(); s.Unauthenticated != 0 || s.Connections != 1 {
+		t.Errorf("behind leave: %+v", s)
+	}
+	mustEnter(t, r, "192.0.2.1:3") // it did not count against the address
+}

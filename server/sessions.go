@@ -25,6 +25,7 @@ func (p *process) sessionOptions(cfg *config.Config) session.Options {
 		},
 		Plaintext:    func(a net.Addr) bool { return plaintextAllowed(cfg.Auth.Plaintext, a) },
 		Login:        p.login,
+		Logout:       p.logout,
 		Disable:      cfg.IMAP.Disable,
 		LiteralMinus: cfg.IMAP.LiteralMinus,
 		Name:         "roost",
@@ -48,6 +49,13 @@ func mailOf(cfg *config.Config, u auth.User) (mailbox.User, error) {
 		}
 	}
 	return out, nil
+}
+
+// logout takes a connection from its user.
+func (p *process) logout(conn net.Conn) {
+	if c, ok := conn.(*servedConn); ok {
+		c.entry.logout()
+	}
 }
 
 // login counts a connection for its user.

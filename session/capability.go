@@ -25,6 +25,7 @@ var capabilityList = []capability{
 	{name: "ID", states: anyState},      // RFC 2971
 	{name: "ENABLE", states: anyState},  // RFC 5161
 	{name: "IDLE", states: anyState},    // RFC 2177
+	{name: "LOGIN-REFERRALS", states: notAuthenticated, when: func(s *Session) bool { return s.opt.Auth.Refers() }}, // RFC 2221
 	{name: "STARTTLS", states: notAuthenticated, when: func(s *Session) bool { return s.tls == nil && s.opt.tlsConfig() != nil }},
 	{name: "LOGINDISABLED", states: notAuthenticated, when: func(s *Session) bool { return !s.private() }},
 

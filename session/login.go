@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 
@@ -152,6 +153,9 @@ func (s *Session) enter(ctx context.Context, u auth.User, err error) error {
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
+	if referral := (*auth.Referral)(nil); errors.As(err, &referral) {
+		return no("REFERRAL "+referralURL(referral), "your mail is on another server") // RFC 2221 §4
+	}
 	if !errors.Is(err, auth.ErrInvalid) {
 		return err
 	}
@@ -160,6 +164,19 @@ func (s *Session) enter(ctx context.Context, u auth.User, err error) error {
 		return bye("", "too many failed logins")
 	}
 	return err
+}
+
+// referralURL names a server and what to log in as there (RFC 5092 §11).
+func referralURL(r *auth.Referral) string {
+	b := []byte("imap://")
+	for _, c := range []byte(r.User) {
+		if c == '-' || c == '.' || c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' {
+			b = append(b, c)
+		} else {
+			b = fmt.Appendf(b, "%%%02X", c)
+		}
+	}
+	return string(b) + ";AUTH=*@" + r.Host + "/"
 }
 
 // admit opens the account of u and enters the authenticated state.

@@ -46,7 +46,8 @@ func runUnauthenticate(_ context.Context, s *Session) error {
 func (s *Session) forgetUser() {
 	s.cleanUp()
 	s.log.Info("logged out", "user", s.user.Name)
-	s.state, s.user, s.enabled, s.partial = notAuthenticated, auth.User{}, enabled{}, partialPlace{}
+	s.state, s.user, s.enabled = notAuthenticated, auth.User{}, enabled{}
+	s.partial, s.comparator = partialPlace{}, comparator{}
 	s.comparator = comparator{}
 	s.sc.Limits, s.sc.UTF8, s.sc.Separator = s.opt.Limits.PreAuth, false, 0
 	s.sc.Limits.LiteralMinus = s.opt.LiteralMinus
