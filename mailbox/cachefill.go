@@ -67,8 +67,8 @@ func (cf *cacheFiller) arrived(rows []index.Row, files []arrival) {
 	defer cf.mu.Unlock()
 	cf.sameIndexLocked(ix)
 	for i, row := range rows {
-		if info := files[i].info; info.Ino != 0 {
-			cf.rememberLocked(row, info)
+		if info := files[i].info; info != nil {
+			cf.rememberLocked(row, *info)
 			cf.queueLocked(row)
 		}
 	}

@@ -79,6 +79,7 @@ type merge struct {
 	b       *index.Batch
 	changes []change
 	rows    []index.Row // whose name must be put right
+	known   map[index.Row]struct{}
 	bases   []nameChange
 	added   map[mergeKey]index.KeywordSet
 }
@@ -91,7 +92,7 @@ type mergeKey struct {
 
 // newMergeLocked makes a merge that adds to b. mb.mu must be held.
 func (mb *Mailbox) newMergeLocked(b *index.Batch) *merge {
-	return &merge{mb: mb, b: b, added: map[mergeKey]index.KeywordSet{}}
+	return &merge{mb: mb, b: b, added: map[mergeKey]index.KeywordSet{}, known: map[index.Row]struct{}{}}
 }
 
 // ofLetters is what a name without history says.
@@ -132,6 +133,11 @@ func (m *merge) outside(c *nameChange) {
 	if !mb.live.Has(c.row) || mb.ix.Name(c.row) != c.old {
 		return // moved on since we looked
 	}
+	if _, twice := m.known[c.row]; twice {
+		mb.files.wantScan = true // two names of one message: one step at a time
+		return
+	}
+	m.known[c.row] = struct{}{}
 	f, k := mb.ix.Flags(c.row), mb.ix.Keywords(c.row)
 	m.b.Agreed = append(m.b.Agreed, index.Agreed{Row: c.row, Name: c.name, Base: c.base})
 	if c.base != "" {

@@ -2,9 +2,11 @@ package mailbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"slices"
 	"time"
 
@@ -227,18 +229,11 @@ func (mb *Mailbox) followScan(ctx context.Context, unknown, moved []int32, gone 
 // many, or nobody else can be at work here. What needs a look is given back.
 func (mb *Mailbox) takeNames(f *found, list []int32) (again []hint) {
 	l := &mb.files.listing
-	slices.SortFunc(list, func(a, b int32) int {
-		x, p := l.At(int(a))
-		y, q := l.At(int(b))
-		if c := maildir.CompareBase(x.Base, y.Base); c != 0 {
-			return c
-		}
-		return int(q) - int(p) // cur first (R3)
-	})
+	keys := sortedNames(l, list)
 	f.arrivals = make([]arrival, 0, len(list))
 	var last []byte
-	for _, i := range list {
-		n, p := l.At(int(i))
+	for _, key := range keys {
+		n, p := l.At(int(key.i))
 		_, expunged := mb.work.unlink[string(n.Base)]
 		if expunged || bytes.Equal(n.Base, last) || mb.files.goneKeys != nil {
 			again = append(again, hint{place: p, name: n.String()})
@@ -250,6 +245,50 @@ func (mb *Mailbox) takeNames(f *found, list []int32) (again []hint) {
 		}})
 	}
 	return again
+}
+
+// A nameKey is a name of a listing with the number that it begins with, by which
+// most names are in order without a look at them.
+type nameKey struct {
+	seconds uint64
+	i       int32
+}
+
+// sortedNames sorts names of l by rule U1; of two with one base that in cur/ is
+// first (R3).
+func sortedNames(l *maildir.Listing, list []int32) []nameKey {
+	keys := make([]nameKey, len(list))
+	for k, i := range list {
+		n, _ := l.At(int(i))
+		keys[k] = nameKey{leadingNumber(n.Base), i}
+	}
+	slices.SortFunc(keys, func(a, b nameKey) int {
+		if a.seconds != b.seconds {
+			return cmp.Compare(a.seconds, b.seconds)
+		}
+		x, p := l.At(int(a.i))
+		y, q := l.At(int(b.i))
+		if c := maildir.CompareBase(x.Base, y.Base); c != 0 {
+			return c
+		}
+		return int(q) - int(p)
+	})
+	return keys
+}
+
+// leadingNumber is the number that a base begins with; all that are too large
+// are one.
+func leadingNumber(base []byte) (n uint64) {
+	for _, c := range base {
+		if c < '0' || c > '9' {
+			break
+		}
+		if n >= math.MaxUint64/10-1 {
+			return math.MaxUint64
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n
 }
 
 // publishFirst publishes many names at once. Nothing was ever indexed here if

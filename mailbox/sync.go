@@ -41,8 +41,7 @@ func (mb *Mailbox) addLocked(b *index.Batch, by *View) (index.Applied, error) {
 // An arrival is a file that is to become a message.
 type arrival struct {
 	add  index.Add
-	file string
-	info disk.Info // zero: not looked at
+	info *disk.Info // nil: not looked at
 }
 
 // found is what following hints or a listing has brought together: it is
@@ -178,7 +177,7 @@ func (mb *Mailbox) lookNew(f *found, h hint, n maildir.Name, info disk.Info) err
 		add: index.Add{
 			Base: base, Name: indexName(n, h.place), Date: date, Size: index.UnknownSize, SaveDate: mb.o.FS.Now(),
 		},
-		file: h.name, info: info,
+		info: &info,
 	})
 	return nil
 }
@@ -211,7 +210,7 @@ func (mb *Mailbox) stillWritten(h hint) bool {
 }
 
 // sameFile finds the message that info is, under another base: its name is
-// gone, the key is the same, and so is the file (R13).
+// gone, the key is the same, and so is the file, as far as that is known (R13).
 func (mb *Mailbox) sameFile(n maildir.Name, info disk.Info) (index.Row, bool) {
 	key := string(maildir.Key(n.Base))
 	found := index.NoRow
@@ -234,12 +233,20 @@ func (mb *Mailbox) sameFile(n maildir.Name, info disk.Info) (index.Row, bool) {
 	if found == index.NoRow {
 		return found, false
 	}
-	id, ok := mb.fill.identity(found)
-	if !ok || !id.matches(info) {
+	if id, ok := mb.fill.identity(found); ok && !id.matches(info) || !ok && !couldBe(ix, found, info) {
 		return index.NoRow, false
 	}
 	delete(mb.files.goneKeys, key)
 	return found, true
+}
+
+// couldBe is for a message whose file nobody has looked at since the cache was
+// lost, or ever: the index does not say that info is another file. With the
+// unique part of the name that is enough; mbsync renames all files on its first
+// run.
+func couldBe(ix *index.Index, row index.Row, info disk.Info) bool {
+	d, size := ix.Date(row), ix.Size(row)
+	return (!d.Known || d.Sec == info.Mtime.Unix()) && (size == index.UnknownSize || info.Size <= size)
 }
 
 // giveFreshBase renames a file that has the base of another one (R4): both are
@@ -291,6 +298,7 @@ func (mb *Mailbox) publishFound(f *found) ([]index.Row, error) {
 		m.outside(&f.names[i])
 	}
 	kept := f.arrivals[:0]
+	b.Adds = make([]index.Add, 0, len(f.arrivals))
 	bases := mb.basesLocked()
 	for i := range f.arrivals {
 		a := f.arrivals[i]
