@@ -266,6 +266,32 @@ func (p *parser) skipLine() (eof bool, err error) {
 	}
 }
 
+// skipToLineEnd goes to the line end of this line: the one behind a closing
+// delimiter may belong to the delimiter that follows.
+func (p *parser) skipToLineEnd() error {
+	for {
+		data, err := p.win.need(p.pos, minWindow)
+		if err != nil {
+			return err
+		}
+		end := bytes.IndexByte(data, '\n')
+		found := end >= 0
+		switch {
+		case !found && p.pos+int64(len(data)) == p.win.size:
+			end, found = len(data), true
+		case !found:
+			end = len(data) - 1 // it may be the CR of the line end
+		case end > 0 && data[end-1] == '\r':
+			end--
+		}
+		p.pos += int64(end)
+		p.count(p.pos)
+		if found {
+			return nil
+		}
+	}
+}
+
 var nlDashes = []byte("\n--")
 
 // body scans from p.pos, the start of a line, for the next boundary line, ends
@@ -323,14 +349,16 @@ func (p *parser) body() (more bool, err error) {
 		p.count(p.delimiter(data, i))
 		p.closeAbove(k)
 		p.pos += int64(i)
-		if _, err := p.skipLine(); err != nil {
-			return false, err
-		}
 		if closing {
 			p.stack[k].boundary = nil
 			p.open--
-			lineStart = true
+			if err := p.skipToLineEnd(); err != nil {
+				return false, err
+			}
 			continue
+		}
+		if _, err := p.skipLine(); err != nil {
+			return false, err
 		}
 		parent := p.stack[k].part
 		parent.Children = append(parent.Children, p.push(false))

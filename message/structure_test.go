@@ -314,3 +314,22 @@ func FuzzStructure(f *testing.F) {
 		}
 	})
 }
+
+// The line end between two delimiters that follow one another belongs to the
+// second one (RFC 2046 §5.1.1).
+func TestLineEndBetweenDelimiters(t *testing.T) {
+	for _, nl := range []string{"\n", "\r\n"} {
+		raw := strings.ReplaceAll("Content-Type: multipart/mixed; boundary=outer\n\n--outer\nContent-Type: multipart/mixed; boundary=inner\n\n--inner\n\nx\n--inner--\n--outer\n\ny\n--outer--\n", "\n", nl)
+		root, err := ParseBytes([]byte(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner := root.Children[0]
+		if got, want := raw[inner.Body:inner.End], strings.ReplaceAll("--inner\n\nx\n--inner--", "\n", nl); got != want {
+			t.Errorf("inner multipart is %q, want %q", got, want)
+		}
+		if n := len(root.Children); n != 2 {
+			t.Errorf("%d parts, want 2", n)
+		}
+	}
+}
