@@ -31,6 +31,7 @@ var allowedImports = map[string][]string{
 	"disk/disktest": {"disk"},
 	"testmail":      {},
 	"tools/demo":    {"testmail"},
+	"tools/compare": {"testmail"},
 }
 
 // onlyImporters are the outside packages that only the named packages may use.
