@@ -6,7 +6,7 @@ FUZZTIME ?= 60s
 # The race detector needs cgo, and so a C compiler; the binary itself never does.
 CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/null)
 
-.PHONY: build run test check fuzz bench compare clean
+.PHONY: build run test check fuzz migrate-test bench compare clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o roost .
@@ -40,6 +40,13 @@ fuzz:
 	    echo "== $$pkg $$target"; \
 	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
 	  done; done
+
+# Moves a Maildir from the real Dovecot and Courier to roost and back; root, Debian.
+# Packages that are missing are installed; Courier is only unpacked.
+MIGRATE_DIR ?= /tmp/roost-migrate-test
+migrate-test: build
+	imapd=$$(tools/migrate-test/setup.sh $(MIGRATE_DIR)) && \
+	$(GO) run ./tools/migrate-test -roost ./roost -courier "$$imapd"
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -78,12 +78,25 @@ func (ix *Index) jumpNow(by leap, why string, rec *Recovery) {
 // answers about what is gone. It is for doubt that comes from outside: a
 // client that proves higher values, a restored backup. Writer only.
 func (ix *Index) Jump(reason string) (Pos, error) {
+	next := func(next imap.UID) imap.UID { return next }
+	return ix.jumpTo(reason, next)
+}
+
+// JumpModSeqs is Jump that leaves UIDNEXT as it is: for doubt about what
+// clients know of flags and expunges, but not about UIDs. Writer only.
+func (ix *Index) JumpModSeqs(reason string) (Pos, error) {
+	return ix.jumpTo(reason, func(imap.UID) imap.UID { return ix.UIDNext() })
+}
+
+// jumpTo is a big jump; uidNext says where UIDNEXT goes.
+func (ix *Index) jumpTo(reason string, uidNext func(jumped imap.UID) imap.UID) (Pos, error) {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	if err := ix.writable(); err != nil {
 		return 0, err
 	}
 	next, highest := ix.jumped(bigJump)
+	next = uidNext(next)
 	if err := ix.write(jumpItems(next, highest), ix.opt.Now().UnixNano(), true, false); err != nil {
 		return 0, err
 	}

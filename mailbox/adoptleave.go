@@ -187,6 +187,7 @@ func (a *Account) ExportDovecot(ctx context.Context, name string) (Exported, err
 }
 
 func (mb *Mailbox) exportDovecot(ctx context.Context) (Exported, error) {
+	mb.foreign.dovecot.Store(true)
 	used := mb.usedKeywords()
 	mb.giveLetters(ctx, used)
 	mb.reconcile()
@@ -218,7 +219,7 @@ func (mb *Mailbox) exportDovecot(ctx context.Context) (Exported, error) {
 		UIDValidity: mb.ix.UIDValidity(), UIDNext: mb.ix.UIDNext(), HighestModSeq: mb.ix.HighestModSeq(), Messages: mb.live.Len(),
 	}
 	for _, name := range used {
-		if !equalKeyword(name, forwarded) && mb.words.names.Slot(name) < 0 {
+		if mb.words.names.Slot(name) < 0 {
 			out.Unnamed = append(out.Unnamed, name)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -20,14 +21,16 @@ type foreignOptions struct {
 	Default func() foreignKind
 }
 
-// foreignState is what is known of the other server's files. Only rebased is
-// shared; the rest belongs to load and close.
+// foreignState is what is known of the other server's files. Only the atomic
+// ones are shared; the rest belongs to load and to who has the token at the end.
 type foreignState struct {
 	recorded []byte // stamps as the account has them; nil: never adopted
 	known    bool   // the account knew the mailbox
 	stamps   foreignStamps
-	jump     bool // another server ran meanwhile
-	rebased  atomic.Bool
+	jump     bool        // another server ran meanwhile
+	gap      bool        // and it is not known which UIDs it gave
+	rebased  atomic.Bool // a message has another base than the list says
+	dovecot  atomic.Bool // Dovecot is to find all it needs
 	taken    Adoption
 }
 
@@ -98,6 +101,7 @@ func (a *adoption) pendingStamps() []byte {
 //
 // It is part of load: what it finds is published by the scan that follows.
 func (mb *Mailbox) meetForeign(ctx context.Context, rec index.Recovery, adopted *adoption) error {
+	defer func() { mb.foreign.dovecot.Store(mb.foreign.stamps.kind == foreignDovecot) }()
 	fs := &mb.foreign
 	if mb.o.Foreign == nil {
 		return nil
@@ -154,7 +158,7 @@ func (mb *Mailbox) reconcileForeign(ctx context.Context, f *foreignFiles, kind f
 		// What it gave out meanwhile is not known: leave a gap.
 		fs.taken.Problem = err
 		mb.log.Warn("the UID list of another server is of no use; its messages get new UIDs", "from", kind.String(), "err", err)
-		fs.jump = true
+		fs.jump, fs.gap = true, true
 		if l != nil && l.UIDValidity > ours {
 			return mb.renewAbove(l.UIDValidity)
 		}
@@ -321,7 +325,11 @@ func (mb *Mailbox) adoptionDone() error {
 	if fs.jump {
 		// Its clients know mod-sequences of its own, and what changed meanwhile
 		// must be above them.
-		if _, err := ix.Jump("another server served the mailbox meanwhile"); err != nil {
+		jump := ix.JumpModSeqs
+		if fs.gap {
+			jump = ix.Jump
+		}
+		if _, err := jump("another server served the mailbox meanwhile"); err != nil {
 			return fmt.Errorf("mailbox: adopt: %w", diskErr(err))
 		}
 	}
@@ -342,6 +350,28 @@ func (mb *Mailbox) adoptionDone() error {
 		return err
 	}
 	return mb.recordForeign()
+}
+
+// settleForeign ends the messages that the other server expunged, before
+// anyone is told of them: the watch was there before the scan that did not see
+// them, so that after the settle window a fence proves what the index otherwise
+// believes after two scans only. The caller has the token.
+func (mb *Mailbox) settleForeign(ctx context.Context) {
+	st := &mb.files
+	if !mb.foreign.jump || !st.watched || st.massive || len(st.limbo) == 0 {
+		return
+	}
+	breaks, now := mb.queue.Breaks(), time.Now()
+	for row := range st.limbo {
+		st.missing[row] = missing{since: now, breaks: breaks}
+	}
+	timer := time.NewTimer(settleTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		mb.settle(ctx)
+	case <-ctx.Done():
+	}
 }
 
 // recordForeign makes the account know the stamps.

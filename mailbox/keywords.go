@@ -53,8 +53,9 @@ func (s *keywordSlots) lettersLocked(ix *index.Index, k index.KeywordSet) index.
 	var l index.Letters
 	for _, name := range ix.KeywordNames(k) {
 		if equalKeyword(name, forwarded) {
-			l |= passedLetter
-		} else if slot := s.names.Slot(name); slot >= 0 {
+			l |= passedLetter // Dovecot knows only the letter of a slot
+		}
+		if slot := s.names.Slot(name); slot >= 0 {
 			l |= 1 << slot
 		}
 	}
@@ -93,7 +94,11 @@ func (mb *Mailbox) giveLetters(ctx context.Context, names []string) {
 	mb.mu.Lock()
 	var missing []string
 	for _, name := range names {
-		if !equalKeyword(name, forwarded) && mb.words.names.Slot(name) < 0 {
+		// $Forwarded has a letter of its own; only Dovecot needs another one.
+		if equalKeyword(name, forwarded) && !mb.foreign.dovecot.Load() {
+			continue
+		}
+		if mb.words.names.Slot(name) < 0 {
 			missing = append(missing, name)
 		}
 	}

@@ -152,9 +152,18 @@ func (mb *Mailbox) load(ctx context.Context) error {
 	if err := mb.finishIntents(); err != nil {
 		return err
 	}
+	if mb.files.adopted != nil { // all at once, before events tell of a part
+		if err := mb.scan(ctx); err != nil {
+			return err
+		}
+	}
+	if err := mb.adoptionDone(); err != nil {
+		return err
+	}
 	if err := mb.bringUpToDate(ctx); err != nil {
 		return err
 	}
+	mb.settleForeign(ctx)
 	mb.files.reconcile = true
 	mb.files.ticked = time.Now()
 	return nil
