@@ -6,7 +6,7 @@ FUZZTIME ?= 60s
 # The race detector needs cgo, and so a C compiler; the binary itself never does.
 CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/null)
 
-.PHONY: build run test check fuzz migrate-test bench compare clean
+.PHONY: build run test check fuzz migrate-test bench compare clean rfc
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o roost .
@@ -54,6 +54,10 @@ bench:
 # Asks roost and Dovecot (installed if we are root) the same questions.
 compare: build
 	CGO_ENABLED=0 $(GO) run ./tools/compare -roost ./roost
+
+# docs/compliance.md from the marks in the code.
+rfc:
+	$(GO) run ./tools/rfc
 
 clean:
 	rm -rf roost demo .govulncheck.log
