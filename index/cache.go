@@ -39,6 +39,7 @@ type Cache struct {
 	size    int64     // of the file, with what is in buf
 	buf     []byte    // the end of the file, not written yet
 	records int       // in the file, old and new
+	epoch   uint64    // grows when what was read of the file counts no more
 	lastDir int64     // offset of the last directory
 	fresh   []dirEntry
 }
@@ -86,10 +87,7 @@ func (c *Cache) Get(r Row, buf []byte) (CacheEntry, bool) {
 		return CacheEntry{}, false
 	}
 	rec, payload, ok := c.read(int64(c.off[r])*8, buf)
-	if !ok || rec.uid != c.ix.UID(r) || rec.parser >= parserSpecial || rec.base != hashBase(c.ix.Base(r)) {
-		return CacheEntry{}, false
-	}
-	return CacheEntry{Size: rec.size, Mtime: rec.time(), Parser: rec.parser, Payload: payload}, true
+	return c.entry(r, rec, payload, ok)
 }
 
 // read reads the record at offset at. mu must be held.
@@ -254,6 +252,7 @@ func (c *Cache) empty() {
 	}
 	c.off, c.buf, c.fresh = nil, nil, nil
 	c.size, c.lastDir, c.records = 0, 0, 0
+	c.epoch++
 }
 
 // Truncate empties the cache, on disk too, to make room. The error means that

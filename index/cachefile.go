@@ -303,6 +303,7 @@ func (c *Cache) Compact() error {
 	}
 	c.file, c.off, c.size, c.buf = fresh.file, fresh.off, fresh.size, fresh.buf
 	c.records, c.lastDir, c.fresh = fresh.records, fresh.lastDir, fresh.fresh
+	c.epoch++
 	return nil
 }
 

@@ -24,6 +24,7 @@ type Content struct {
 	info disk.Info // of file
 	done bool      // the cache was asked
 	rec  cacheRecord
+	next *index.CacheCursor // reads ahead; nil: others read at the same time
 	part *message.Part
 	wire []byte // BODY
 }
@@ -35,6 +36,13 @@ func (v *View) Content(n SeqNum) *Content {
 	if !ok {
 		c = &Content{}
 	}
+	c := v.content(n)
+	c.next = &v.ahead
+	return c
+}
+
+// content is Content for several goroutines at a time.
+func (v *View) content(n SeqNum) *Content {
 	c.mb, c.ix, c.row = v.mb, v.ix, v.row(n)
 	v.note()
 	return c
@@ -218,7 +226,7 @@ func (c *Content) load() error {
 	if c.done {
 		return nil
 	}
-	if c.rec.get(c.ix, c.row) {
+	if c.cached() {
 		c.done = true
 		return nil
 	}
@@ -232,6 +240,14 @@ func (c *Content) load() error {
 func (c *Content) parse() error {
 	p, err := message.Parse(c.file, c.info.Size)
 	if err != nil {
+// cached makes rec what the cache holds; false if it holds nothing.
+func (c *Content) cached() bool {
+	if c.next == nil {
+		return c.rec.get(c.ix, c.row)
+	}
+	return c.rec.getAt(c.ix, c.next, c.row)
+}
+
 		return fmt.Errorf("mailbox: parse message: %w", diskErr(err))
 	}
 	if err := c.rec.make(c.file, c.info, p); err != nil {
@@ -280,7 +296,7 @@ func (c *Content) open() error {
 	if c.ix.Gone(c.row) {
 		return nil
 	}
-	if !c.done && !c.rec.get(c.ix, c.row) {
+	if !c.done && !c.cached() {
 		return nil // nothing is known that could differ
 	}
 	c.done = true

@@ -461,7 +461,7 @@ func (s viewSource) facts(row index.Row) searchFacts {
 	return searchFacts{s.v.ix.Size(row), s.v.ix.Date(row), s.v.ix.SaveDate(row)}
 }
 
-func (s viewSource) open(n SeqNum) searchContent { return s.v.Content(n) }
+func (s viewSource) open(n SeqNum) searchContent { return s.v.content(n) }
 
 func (s viewSource) hasKeyword(set KeywordSet, name string) bool {
 	for _, kw := range s.v.KeywordNames(set) {

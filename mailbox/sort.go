@@ -157,7 +157,7 @@ func (v *View) askSize(ctx context.Context, n SeqNum) (int64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	c := v.Content(n)
+	c := v.content(n)
 	defer c.Close()
 	return c.Size()
 }
@@ -166,7 +166,7 @@ func (v *View) askDate(ctx context.Context, n SeqNum) (index.Date, error) {
 	if err := ctx.Err(); err != nil {
 		return index.Date{}, err
 	}
-	c := v.Content(n)
+	c := v.content(n)
 	defer c.Close()
 	t, err := c.InternalDate()
 	return index.DateOf(t), err

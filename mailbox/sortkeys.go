@@ -394,7 +394,7 @@ func (l *sortLoad) store(sc *sortColumns, rows []index.Row, found []sortFacts) {
 // message finds out about one message.
 func (l *sortLoad) message(n SeqNum, f *sortFacts) error {
 	*f = sortFacts{refs: f.refs[:0]}
-	c := l.v.Content(n)
+	c := l.v.content(n)
 	defer c.Close()
 	h, err := c.threadHeader()
 	if errors.Is(err, ErrExpunged) {

@@ -103,7 +103,7 @@ func (s *Status) add(v *View, c *Columns, items StatusItems) (err error) {
 
 // sizeOf is the RFC822.SIZE of a message; a message that vanished counts nothing.
 func sizeOf(v *View, n SeqNum) (int64, error) {
-	c := v.Content(n)
+	c := v.content(n)
 	defer c.Close()
 	size, err := c.Size()
 	if err != nil && v.Expunged(n) {

@@ -140,6 +140,7 @@ type View struct {
 
 	noted atomic.Uint64 // position that b has already
 	last  atomic.Uint64 // number and row of the message looked at last: see row
+	ahead index.CacheCursor
 
 	bits    *liveBits    // message numbers
 	modSeq  index.ModSeq // everything up to it was told
@@ -210,6 +211,7 @@ func (v *View) Close() {
 		return
 	}
 	v.ended = true
+	v.ahead.Release()
 	v.mb.mu.Lock()
 	defer v.mb.mu.Unlock()
 	delete(v.mb.views, v)

@@ -19,6 +19,7 @@ func (v *View) Changed() <-chan struct{} { return v.changed }
 func (v *View) Sync(p Policy) (Changes, error) {
 	mb := v.mb
 	var c Changes
+	v.ahead.Release()
 	if v.dropped.Load() {
 		return c, ErrGone
 	}
