@@ -62,6 +62,7 @@ var capabilityList = []capability{
 	{name: "THREAD=ORDEREDSUBJECT", states: loggedIn}, // RFC 5256
 	{name: "THREAD=REFERENCES", states: loggedIn},     // RFC 5256
 	{name: "THREAD=REFS", states: loggedIn},           // draft-ietf-morg-inthread
+	{name: "MULTISEARCH", states: loggedIn},           // RFC 7377
 	{name: "I18NLEVEL=2", states: loggedIn},           // RFC 5255 §4
 	{name: "LANGUAGE", states: anyState},              // RFC 5255 §3
 

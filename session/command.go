@@ -95,6 +95,8 @@ var commands = map[string]command{
 	"NAMESPACE":   {states: loggedIn, sync: everything, parse: noArgs(runNamespace)}, // RFC 2342 too
 	"STATUS":      {states: loggedIn, sync: everything, parse: parseStatus},
 
+	"ESEARCH": {states: loggedIn, sync: everything, parse: parseMultiSearch}, // RFC 7377
+
 	"COMPARATOR": {states: loggedIn, sync: everything, parse: parseComparator}, // RFC 5255 §4.7
 
 	"APPEND": {states: loggedIn, sync: everything, parse: parseAppend}, // RFC 9051 §6.3.12
