@@ -46,6 +46,8 @@ type Account struct {
 	lockFile disk.File
 	file     *accountFile
 
+	quota *quota
+
 	turn chan struct{} // capacity 1: who holds the element changes the tree
 	bg   sync.WaitGroup
 	stop chan struct{} // closed when background work must end
@@ -68,7 +70,7 @@ func newAccount(st *Store, u User, id disk.Identity) *Account {
 	if err != nil {
 		panic(err) // NewStore tried it
 	}
-	return &Account{
+	a := &Account{
 		st: st, user: u.Name, names: names, uses: foldUses(st.o.SpecialUse),
 		log:  st.o.Log.With("user", u.Name),
 		id:   id,
@@ -79,6 +81,8 @@ func newAccount(st *Store, u User, id disk.Identity) *Account {
 		live:  map[disk.Identity]*liveMailbox{},
 		wake:  map[chan struct{}]struct{}{},
 	}
+	a.quota = &quota{a: a, config: u.Quota}
+	return a
 }
 
 // Separator is the hierarchy separator that clients see.
@@ -324,7 +328,7 @@ func (a *Account) openLive(ctx context.Context, lm *liveMailbox, dir disk.Dir) (
 	return openMailbox(ctx, mailboxOptions{
 		FS: a.st.o.FS, Dir: md, IndexDir: indexDir, Slot: lm.slot, Released: lm.release,
 		Namer: a.st.namer, Watcher: a.st.o.Watcher, Log: a.log.With("mailbox", lm.slot.name()), Counters: a.st.o.Counters,
-		KeepNew: a.st.o.KeepNew, Fsync: a.st.o.Fsync,
+		KeepNew: a.st.o.KeepNew, Fsync: a.st.o.Fsync, Quota: a.quota,
 		Foreign: &foreignOptions{Default: a.foreignDefault},
 	})
 }

@@ -27,6 +27,8 @@ const (
 	recForget    = 2 // the mailbox with that id is gone
 	recTombstone = 3 // the highest UIDVALIDITY that was used under a name
 	recHighWater = 4 // account-wide: UIDVALIDITY and the tombstone floor
+	recMetadata  = 5 // one annotation; without an id of the account, without a value it is gone
+	recQuota     = 6 // the limits that the user set, replaces those before
 )
 
 // The tags of their fields.
@@ -40,6 +42,11 @@ const (
 	tagUse         = 7 // repeated
 	tagFloor       = 8
 	tagRenew       = 9
+	tagEntry       = 10
+	tagValue       = 11
+	tagStorage     = 12
+	tagMessages    = 13
+	tagMailboxes   = 14
 )
 
 // maxTombstones bounds what deleted names cost. Beyond it the lowest go, and
@@ -81,13 +88,16 @@ type accountState struct {
 	highWater uint32            // no UIDVALIDITY above it was ever given out
 	unknown   [][]byte          // whole records of newer versions, in order
 	changes   uint64            // of mailboxes; not in the file
+	metadata  metadata
+	quota     Quota // set by the user
 }
 
 func newAccountState() *accountState {
 	return &accountState{
-		byID:  map[index.MailboxID]*mailboxRecord{},
-		byDir: map[string]*mailboxRecord{},
-		tombs: map[string]uint32{},
+		byID:     map[index.MailboxID]*mailboxRecord{},
+		byDir:    map[string]*mailboxRecord{},
+		tombs:    map[string]uint32{},
+		metadata: metadata{of: map[index.MailboxID]*annotations{}},
 	}
 }
 
@@ -113,6 +123,8 @@ func (s *accountState) put(r mailboxRecord) {
 	if other := s.byDir[r.Dir]; other != nil {
 		s.bury(r.Dir, other.UIDValidity)
 		delete(s.byID, other.ID)
+		// As special uses, they stay with the name where an index was lost.
+		s.metadata.inherit(other.ID, r.ID)
 	}
 	s.byID[r.ID], s.byDir[r.Dir] = &r, &r
 	s.highWater = max(s.highWater, r.UIDValidity)
@@ -125,6 +137,7 @@ func (s *accountState) forget(id index.MailboxID) {
 		delete(s.byID, id)
 		delete(s.byDir, r.Dir)
 		s.bury(r.Dir, r.UIDValidity)
+		s.metadata.drop(id)
 	}
 }
 
@@ -173,6 +186,8 @@ func (s *accountState) applyRecord(b []byte) error {
 	}
 	var r mailboxRecord
 	var floor uint32
+	var note MetadataEntry
+	var quota Quota
 	for f := b[k:]; len(f) > 0; {
 		tag, n := binary.Uvarint(f)
 		if n <= 0 {
@@ -206,6 +221,16 @@ func (s *accountState) applyRecord(b []byte) error {
 			r.Adopted = slices.Clone(v)
 		case tagUse:
 			r.Uses = append(r.Uses, string(v))
+		case tagEntry:
+			note.Name = string(v)
+		case tagValue:
+			note.Value = append([]byte{}, v...)
+		case tagStorage:
+			quota.Storage = int64(fieldNumber(v))
+		case tagMessages:
+			quota.Messages = int64(fieldNumber(v))
+		case tagMailboxes:
+			quota.Mailboxes = int64(fieldNumber(v))
 		default:
 			r.extra = append(r.extra, f[:end]...)
 		}
@@ -224,6 +249,13 @@ func (s *accountState) applyRecord(b []byte) error {
 	case recHighWater:
 		s.highWater = max(s.highWater, r.UIDValidity)
 		s.floor = max(s.floor, floor)
+	case recMetadata:
+		if note.Name == "" {
+			return errRecord
+		}
+		s.metadata.set(r.ID, note)
+	case recQuota:
+		s.quota = quota
 	default:
 		s.unknown = append(s.unknown, slices.Clone(b))
 	}
@@ -267,6 +299,10 @@ func (s *accountState) all(size int) [][]byte {
 	slices.SortFunc(recs, func(a, b *mailboxRecord) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	for _, r := range recs {
 		add(encodeMailbox(r))
+	}
+	s.metadata.each(func(id index.MailboxID, note MetadataEntry) { add(encodeMetadata(id, note)) })
+	if s.quota != (Quota{}) {
+		add(encodeQuota(s.quota))
 	}
 	for _, b := range s.unknown {
 		add(append(binary.AppendUvarint(nil, uint64(len(b))), b...))

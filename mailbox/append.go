@@ -17,9 +17,10 @@ import (
 // Append is one APPEND, MULTIAPPEND or REPLACE in progress (RFC 9051 §6.3.12,
 // RFC 3502). It is used by one goroutine.
 type Append struct {
-	mb   *Mailbox
-	msgs []appending
-	done bool
+	mb      *Mailbox
+	msgs    []appending
+	done    bool
+	release []func() // of what quota keeps for them
 }
 
 // appending is one message in tmp/.
@@ -53,10 +54,16 @@ func (mb *Mailbox) NewAppend(ctx context.Context) (*Append, error) {
 }
 
 // Add streams size octets of r into a file in tmp/. No lock is held. It stores
-// LF when every line ends in CRLF, as MTAs do, else what came.
+// LF when every line ends in CRLF, as MTAs do, else what came. ErrOverQuota
+// comes before anything is read.
 func (ap *Append) Add(meta AppendMeta, r io.Reader, size int64) error {
+	release, err := ap.mb.o.Quota.reserve(context.Background(), size, 1)
+	if err != nil {
+		return fmt.Errorf("mailbox: append: %w", err)
+	}
+	ap.release = append(ap.release, release)
 	w := &lineWriter{mb: ap.mb}
-	err := w.copy(r, size)
+	err = w.copy(r, size)
 	if err != nil {
 		w.abort()
 		return fmt.Errorf("mailbox: append: %w", diskErr(err))
@@ -67,6 +74,9 @@ func (ap *Append) Add(meta AppendMeta, r io.Reader, size int64) error {
 
 // Abort frees what Add took. It may be called after Commit and then does nothing.
 func (ap *Append) Abort() {
+	for _, release := range ap.release {
+		release()
+	}
 	if ap.done {
 		return
 	}
@@ -119,9 +129,12 @@ func (ap *Append) Commit(ctx context.Context, b *Barrier) (uidValidity uint32, u
 		return 0, nil, err
 	}
 	ap.done = true
+	var octets int64
 	for i := range ap.msgs {
 		uids = append(uids, in.ix.UID(a.First+index.Row(i)))
+		octets += ap.msgs[i].size
 	}
+	mb.o.Quota.owe(octets, int64(len(ap.msgs)))
 	b.add(barrierWait{mb, in.ix, position(a.Pos)})
 	in.filled(a)
 	return in.ix.UIDValidity(), uids, nil

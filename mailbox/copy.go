@@ -37,6 +37,11 @@ func (v *View) Copy(ctx context.Context, msgs Seqs, dest *Mailbox) (CopyResult, 
 	if err != nil || len(list) == 0 {
 		return CopyResult{}, err
 	}
+	release, err := dest.o.Quota.reserveCopies(ctx, v, list)
+	if err != nil {
+		return CopyResult{}, fmt.Errorf("mailbox: copy: %w", err)
+	}
+	defer release()
 	res, made, err := v.copyTo(ctx, list, dest)
 	if err != nil {
 		return CopyResult{}, err
@@ -47,6 +52,7 @@ func (v *View) Copy(ctx context.Context, msgs Seqs, dest *Mailbox) (CopyResult, 
 
 // Move is MOVE (RFC 9051 §6.4.8): each message is in at least one mailbox at all
 // times. It gives what was moved also beside an error, when a part had to stay.
+// A move changes nothing of what a quota counts, so none refuses it.
 func (v *View) Move(ctx context.Context, msgs Seqs, dest *Mailbox) (CopyResult, error) {
 	list, err := v.copied(msgs, true)
 	if err != nil || len(list) == 0 {
@@ -162,10 +168,13 @@ func (v *View) copyTo(ctx context.Context, list []copying, dest *Mailbox) (res C
 		return res, made, err
 	}
 	res.UIDValidity = in.ix.UIDValidity()
+	var octets int64
 	for i := range list {
 		res.Source = append(res.Source, v.ix.UID(list[i].row))
 		res.Dest = append(res.Dest, in.ix.UID(a.First+index.Row(i)))
+		octets += knownSize(v.ix, list[i].row)
 	}
+	dest.o.Quota.owe(octets, int64(len(list)))
 	if len(list) <= fillLimit/4 {
 		in.filled(a)
 	}

@@ -21,4 +21,8 @@ var (
 	ErrGone          = errors.New("mailbox: the mailbox was removed")         // session gets BYE
 	ErrUseAttr       = errors.New("mailbox: special use not allowed")         // -> USEATTR
 	ErrBadSet        = errors.New("mailbox: message number out of range")     // -> BAD
+
+	ErrMetadataName  = errors.New("mailbox: not the name of an annotation") // -> BAD
+	ErrMetadataSize  = errors.New("mailbox: annotation too large")          // -> METADATA MAXSIZE
+	ErrMetadataCount = errors.New("mailbox: too many annotations")          // -> METADATA TOOMANY
 )

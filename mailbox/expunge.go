@@ -159,6 +159,13 @@ func (mb *Mailbox) expungeLocked(b *index.Batch, by *View) error {
 		}
 	}
 	mb.count.Expunged.Add(uint64(len(rows)))
+	if by != nil && mb.o.Quota != nil {
+		var octets int64
+		for _, row := range rows {
+			octets += knownSize(mb.ix, row)
+		}
+		mb.o.Quota.owe(-octets, -int64(len(rows)))
+	}
 	mb.publishLocked(by)
 	mb.wake()
 	return nil

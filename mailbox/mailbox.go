@@ -46,6 +46,8 @@ type Mailbox struct {
 	done chan struct{} // closed when the syncer has ended
 	fill cacheFiller
 
+	tally tally // for the quota
+
 	contents sync.Pool // of *Content
 	sorting  sortColumns
 

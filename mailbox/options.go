@@ -36,6 +36,7 @@ type mailboxOptions struct {
 	Log      *slog.Logger     // nil: discard
 	Counters *Counters        // nil: private ones
 
+	Quota   *quota      // of the account; nil: none
 	KeepNew bool        // leave mail in new/ until a flag must be written
 	Fsync   index.Fsync // what a flush waits for
 	// Foreign lets the mailbox take over what another IMAP server knew of it,

@@ -51,6 +51,8 @@ type Options struct {
 	KeepNew bool        // leave mail in new/
 	Fsync   index.Fsync // what a flush waits for
 
+	Metadata MetadataLimits
+
 	Memory      int64         // octets of live mailboxes that no session uses; 0: 256 MiB
 	Descriptors int           // limit of the process; unused live mailboxes go at 70 % of it; 0: 1,024
 	Linger      time.Duration // how long accounts and mailboxes stay after their last use; 0: 10 minutes
@@ -73,6 +75,7 @@ type User struct {
 	Name  string
 	Path  string // of the Maildir, absolute
 	Index string // of the index tree; empty: beside the mail
+	Quota Quota
 }
 
 // NewStore checks o and gives an empty Store.
@@ -158,6 +161,7 @@ func (st *Store) open(ctx context.Context, u User) (*Account, error) {
 			}
 			st.mu.Unlock()
 			tree.Close()
+			a.quota.configure(u.Quota)
 			return a.join(ctx)
 		}
 		// Its lock is on the way back: wait for it, then look again.

@@ -144,6 +144,9 @@ func (a *Account) create(ctx context.Context, m maildir.Mailbox) (*Mailbox, erro
 	case !errors.Is(err, ErrNotExist) && !errors.Is(err, ErrNotSelectable):
 		return nil, err
 	}
+	if err := a.quota.roomFor(m, true); err != nil {
+		return nil, err
+	}
 	if err := a.createSuperiors(m); err != nil {
 		return nil, err
 	}
@@ -262,6 +265,7 @@ func (a *Account) remove(ctx context.Context, m maildir.Mailbox) error {
 		return err
 	}
 	a.discardIndex(path)
+	a.quota.recount()
 	err = a.file.update(func(st *accountState) ([]byte, error) {
 		if r := st.byDir[path]; r != nil {
 			return encodeForget(r.ID), nil

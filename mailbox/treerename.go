@@ -52,6 +52,13 @@ func (a *Account) renameInbox(ctx context.Context, to maildir.Mailbox) error {
 	if err != nil && moved == 0 {
 		return errors.Join(err, a.remove(context.WithoutCancel(ctx), to))
 	}
+	inbox, ierr := a.metadataID(ctx, maildir.Inbox)
+	if ierr == nil {
+		ierr = a.copyMetadata(inbox, dest.index().ID())
+	}
+	if ierr != nil {
+		a.log.Error("annotations of INBOX are not copied", "err", ierr)
+	}
 	return err
 }
 
@@ -85,6 +92,9 @@ func (a *Account) rename(ctx context.Context, from, to maildir.Mailbox) error {
 		return fmt.Errorf("into itself: %w", ErrName)
 	}
 	plan, err := a.checkRename(from, to)
+	if err == nil {
+		err = a.quota.roomFor(to, false)
+	}
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,13 @@ var capabilityList = []capability{
 	{name: "I18NLEVEL=2", states: loggedIn},           // RFC 5255 §4
 	{name: "LANGUAGE", states: anyState},              // RFC 5255 §3
 
+	{name: "METADATA", states: loggedIn},      // RFC 5464; that it includes METADATA-SERVER goes without saying
+	{name: "LIST-METADATA", states: loggedIn}, // RFC 9590
+	{name: "QUOTA", states: loggedIn},         // RFC 9208
+	{name: "QUOTA=RES-STORAGE", states: loggedIn},
+	{name: "QUOTA=RES-MESSAGE", states: loggedIn},
+	{name: "QUOTA=RES-MAILBOX", states: loggedIn},
+	{name: "QUOTASET", states: loggedIn},
 	{name: "APPENDLIMIT", states: loggedIn, value: func(s *Session) string { // RFC 7889
 		return strconv.FormatInt(s.opt.Limits.Append, 10)
 	}},

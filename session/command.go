@@ -104,6 +104,12 @@ var commands = map[string]command{
 	"COMPRESS":       {states: loggedIn, sync: syncNothing, parse: parseCompress},             // RFC 4978
 	"UNAUTHENTICATE": {states: loggedIn, sync: syncNothing, parse: noArgs(runUnauthenticate)}, // RFC 8437
 
+	"GETMETADATA":  {states: loggedIn, sync: everything, parse: parseGetMetadata}, // RFC 5464
+	"SETMETADATA":  {states: loggedIn, sync: everything, parse: parseSetMetadata},
+	"GETQUOTA":     {states: loggedIn, sync: everything, parse: parseGetQuota}, // RFC 9208
+	"GETQUOTAROOT": {states: loggedIn, sync: everything, parse: parseGetQuotaRoot},
+	"SETQUOTA":     {states: loggedIn, sync: everything, parse: parseSetQuota},
+
 	// RFC 9051 §6.4, selected
 	"CHECK":       {states: selected, sync: everything, parse: noArgs(runCheck)}, // RFC 3501 §6.4.1
 	"CLOSE":       {states: selected, sync: syncNothing, parse: noArgs(runClose)},

@@ -60,6 +60,8 @@ var statuses = []struct {
 	{mailbox.ErrUseAttr, response{"NO", "USEATTR", "special use not allowed here"}},
 	{auth.ErrInvalid, response{"NO", "AUTHENTICATIONFAILED", "wrong user name or password"}},
 	{auth.ErrUnavailable, response{"NO", "UNAVAILABLE", "cannot check passwords now, try again later"}},
+	{mailbox.ErrMetadataName, response{"BAD", "", "invalid entry name"}},
+	{mailbox.ErrMetadataCount, response{"NO", "METADATA TOOMANY", "too many annotations"}},
 	{mailbox.ErrBadSet, response{"BAD", "", "message number out of range"}},
 }
 

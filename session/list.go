@@ -36,6 +36,7 @@ type listReturn struct {
 	subscribed bool
 	specialUse bool
 	status     []string // nil: no STATUS
+	metadata   []string // entries; nil: no METADATA
 }
 
 // parseList reads
@@ -133,6 +134,8 @@ func (c *listCmd) scanReturn(sc *wire.Scanner) {
 	case "STATUS":
 		sc.SP()
 		c.ret.status = scanStatusItems(sc)
+	case "METADATA":
+		c.ret.metadata = scanListMetadata(sc)
 	default:
 		sc.Fail("unknown return option")
 	}
@@ -208,6 +211,9 @@ func (c *listCmd) tell(ctx context.Context, s *Session, l *mailbox.Listed, patte
 	}
 	if c.ret.status == nil || !l.Exists || !selected {
 		s.writeListed("LIST", attrs, l.Name, childInfo)
+		if c.ret.metadata != nil && l.Exists && selected {
+			s.listMetadata(l.Name, c.ret.metadata)
+		}
 		return nil
 	}
 	// Before LIST: a mailbox that cannot be selected is told as such (RFC 5819 §2).
@@ -224,6 +230,9 @@ func (c *listCmd) tell(ctx context.Context, s *Session, l *mailbox.Listed, patte
 	s.writeListed("LIST", attrs, l.Name, childInfo)
 	if err == nil {
 		s.writeStatus(l.Name, c.ret.status, st)
+		if c.ret.metadata != nil {
+			s.listMetadata(l.Name, c.ret.metadata)
+		}
 	}
 	return nil
 }

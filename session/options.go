@@ -34,9 +34,13 @@ type Options struct {
 	Logout       func(conn net.Conn)
 	Disable      []string // capabilities that are not offered, upper case
 	LiteralMinus bool     // LITERAL- instead of LITERAL+ (RFC 7888 §5)
-	Name         string   // of the server, in the greeting and for ID
-	Version      string   // for ID; empty: not told
-	Limits       Limits
+	// ServerAdmin and ServerComment are the server's entries /shared/admin, a URI,
+	// and /shared/comment (RFC 5464 §3.2.1.1). Empty: none.
+	ServerAdmin, ServerComment string
+
+	Name    string // of the server, in the greeting and for ID
+	Version string // for ID; empty: not told
+	Limits  Limits
 
 	Log *slog.Logger     // nil: discard
 	Now func() time.Time // for latencies and progress, not for deadlines; nil: time.Now

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"roost/auth"
 	"roost/mailbox"
 )
 
@@ -183,6 +184,22 @@ func configure(t *testing.T, mo *mailbox.Options, opt *Options, text string) {
 		}
 	case "append":
 		opt.Limits.Append = int64(number)
+	case "quota_storage":
+		quotaOf(opt).Storage = int64(number)
+	case "quota_messages":
+		quotaOf(opt).Messages = int64(number)
+	case "quota_mailboxes":
+		quotaOf(opt).Mailboxes = int64(number)
+	case "metadata_value":
+		mo.Metadata.Value = int64(number)
+	case "metadata_entries":
+		mo.Metadata.Entries = number
+	case "metadata_mailbox":
+		mo.Metadata.Mailbox = int64(number)
+	case "server_admin":
+		opt.ServerAdmin = value
+	case "server_comment":
+		opt.ServerComment = value
 	case "auth_failures":
 		opt.Limits.AuthFailures = number
 	case "special_use":
@@ -194,6 +211,22 @@ func configure(t *testing.T, mo *mailbox.Options, opt *Options, text string) {
 	default:
 		t.Fatalf("unknown config %q", text)
 	}
+}
+
+// quotaOf gives the quota that opt gives to users, to be changed.
+func quotaOf(opt *Options) *mailbox.Quota {
+	q := &mailbox.Quota{}
+	mail := opt.Mail
+	opt.Mail = func(u auth.User) (mailbox.User, error) {
+		mu, err := mail(u)
+		for _, f := range []struct{ from, to *int64 }{{&q.Storage, &mu.Quota.Storage}, {&q.Messages, &mu.Quota.Messages}, {&q.Mailboxes, &mu.Quota.Mailboxes}} {
+			if *f.from != 0 {
+				*f.to = *f.from
+			}
+		}
+		return mu, err
+	}
+	return q
 }
 
 // A play is a transcript that runs.
