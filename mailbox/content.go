@@ -236,10 +236,6 @@ func (c *Content) load() error {
 	return c.parse()
 }
 
-// parse reads the file and puts what it says into the cache.
-func (c *Content) parse() error {
-	p, err := message.Parse(c.file, c.info.Size)
-	if err != nil {
 // cached makes rec what the cache holds; false if it holds nothing.
 func (c *Content) cached() bool {
 	if c.next == nil {
@@ -248,6 +244,10 @@ func (c *Content) cached() bool {
 	return c.rec.getAt(c.ix, c.next, c.row)
 }
 
+// parse reads the file and puts what it says into the cache.
+func (c *Content) parse() error {
+	p, err := message.Parse(c.file, c.info.Size)
+	if err != nil {
 		return fmt.Errorf("mailbox: parse message: %w", diskErr(err))
 	}
 	if err := c.rec.make(c.file, c.info, p); err != nil {
