@@ -402,3 +402,16 @@ func TestNewerVersion(t *testing.T) {
 		t.Fatalf("a newer version was opened or changed: %v", err)
 	}
 }
+
+// What is left of a frame that was cut off may be octets that are zero: its
+// length may be a multiple of 256.
+func TestCutBehindZeroOctet(t *testing.T) {
+	for extra := range frameHeader {
+		v := newVictim(t, 9, 10)
+		v.again(t)
+		cut := append(v.bytes[:v.end:v.end], make([]byte, extra)...)
+		if rec := v.try(t, cut, fmt.Sprintf("%d zeroes behind the last frame", extra)); rec.Jumped == "" {
+			t.Fatalf("%d zeroes: no jump: %+v", extra, rec)
+		}
+	}
+}

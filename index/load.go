@@ -320,8 +320,8 @@ func (l *loader) readFrames() error {
 	}
 	if last > l.end {
 		l.torn = last - l.end
-	} else if l.end >= l.size {
-		l.torn = 1 // cut: zeroes always follow the last frame
+	} else if l.end+frameHeader > l.size {
+		l.torn = 1 // cut: zeroes always follow the last frame, and the first octets of one may be zero too
 	}
 	l.clean = l.clean && l.torn == 0
 	return nil
