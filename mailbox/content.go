@@ -30,12 +30,10 @@ type Content struct {
 }
 
 // Content opens what message n says. It works for messages that are expunged
-// but not yet told, as long as their file is kept (else ErrExpunged).
+// but not yet told, as long as their file is kept (else ErrExpunged). Messages
+// that are asked for in order cost few reads of the cache. Only one goroutine
+// at a time may use what it gives.
 func (v *View) Content(n SeqNum) *Content {
-	c, ok := v.mb.contents.Get().(*Content)
-	if !ok {
-		c = &Content{}
-	}
 	c := v.content(n)
 	c.next = &v.ahead
 	return c
@@ -43,6 +41,10 @@ func (v *View) Content(n SeqNum) *Content {
 
 // content is Content for several goroutines at a time.
 func (v *View) content(n SeqNum) *Content {
+	c, ok := v.mb.contents.Get().(*Content)
+	if !ok {
+		c = &Content{}
+	}
 	c.mb, c.ix, c.row = v.mb, v.ix, v.row(n)
 	v.note()
 	return c
