@@ -40,8 +40,9 @@ func (mb *Mailbox) addLocked(b *index.Batch, by *View) (index.Applied, error) {
 
 // An arrival is a file that is to become a message.
 type arrival struct {
-	add  index.Add
-	info *disk.Info // nil: not looked at
+	add   index.Add
+	info  *disk.Info // nil: not looked at
+	print uint32     // of the inode, as listed, if it was not looked at
 }
 
 // found is what following hints or a listing has brought together: it is
@@ -209,46 +210,6 @@ func (mb *Mailbox) stillWritten(h hint) bool {
 	return true
 }
 
-// sameFile finds the message that info is, under another base: its name is
-// gone, the key is the same, and so is the file, as far as that is known (R13).
-func (mb *Mailbox) sameFile(n maildir.Name, info disk.Info) (index.Row, bool) {
-	key := string(maildir.Key(n.Base))
-	found := index.NoRow
-	mb.mu.Lock()
-	ix := mb.ix
-	if row, ok := mb.files.goneKeys[key]; ok {
-		found = row
-	} else if len(mb.files.missing) <= lookAtMost {
-		for row := range mb.files.missing {
-			if string(maildir.Key([]byte(ix.Base(row)))) == key {
-				if found != index.NoRow {
-					mb.mu.Unlock()
-					return index.NoRow, false // not one to one
-				}
-				found = row
-			}
-		}
-	}
-	mb.mu.Unlock()
-	if found == index.NoRow {
-		return found, false
-	}
-	if id, ok := mb.fill.identity(found); ok && !id.matches(info) || !ok && !couldBe(ix, found, info) {
-		return index.NoRow, false
-	}
-	delete(mb.files.goneKeys, key)
-	return found, true
-}
-
-// couldBe is for a message whose file nobody has looked at since the cache was
-// lost, or ever: the index does not say that info is another file. With the
-// unique part of the name that is enough; mbsync renames all files on its first
-// run.
-func couldBe(ix *index.Index, row index.Row, info disk.Info) bool {
-	d, size := ix.Date(row), ix.Size(row)
-	return (!d.Known || d.Sec == info.Mtime.Unix()) && (size == index.UnknownSize || info.Size <= size)
-}
-
 // giveFreshBase renames a file that has the base of another one (R4): both are
 // messages. Nothing is ever deleted.
 func (mb *Mailbox) giveFreshBase(f *found, h hint, n maildir.Name) error {
@@ -330,19 +291,13 @@ func (mb *Mailbox) publishFound(f *found) ([]index.Row, error) {
 	rows := make([]index.Row, len(b.Adds))
 	for i := range rows {
 		rows[i] = a.First + index.Row(i)
+		if info := f.arrivals[i].info; info != nil {
+			mb.inodes.set(rows[i], maildir.InodePrint(info.Ino))
+		} else if mb.inodes.told {
+			mb.inodes.set(rows[i], f.arrivals[i].print)
+		}
 	}
 	return rows, nil
-}
-
-// fileExists looks for the file of row under its name.
-func (mb *Mailbox) fileExists(row index.Row) (bool, error) {
-	ix := mb.index()
-	n := ix.Name(row)
-	_, err := mb.dir.Lstat(placeOf(n), mb.fileName(ix.Base(row), n))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // expungeMissing removes messages whose files are gone.
