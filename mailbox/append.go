@@ -205,10 +205,22 @@ func (w *lineWriter) abort() {
 }
 
 func (w *lineWriter) copy(r io.Reader, size int64) error {
-	var err error
-	if w.temp, err = w.mb.dir.Create(w.mb.namer); err != nil {
+	if err := w.begin(); err != nil {
 		return err
 	}
+	if err := w.take(r, size); err != nil {
+		return err
+	}
+	return w.end()
+}
+
+func (w *lineWriter) begin() (err error) {
+	w.temp, err = w.mb.dir.Create(w.mb.namer)
+	return err
+}
+
+// take writes size octets of r.
+func (w *lineWriter) take(r io.Reader, size int64) error {
 	in := make([]byte, min(size, lineChunk)+1)
 	for left := size; left > 0; {
 		n, err := r.Read(in[:min(left, int64(len(in)))])
@@ -223,6 +235,11 @@ func (w *lineWriter) copy(r io.Reader, size int64) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// end writes what was held back.
+func (w *lineWriter) end() error {
 	if w.cr { // a CR at the very end is bare
 		if err := w.turnBack(); err != nil {
 			return err

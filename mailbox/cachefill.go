@@ -194,7 +194,7 @@ func (cf *cacheFiller) parse(row index.Row) {
 	if int(row) >= ix.Len() || ix.Gone(row) {
 		return
 	}
-	c := &Content{mb: cf.mb, ix: ix, row: row}
+	c := &Content{mb: cf.mb, ix: ix, row: row, arrived: true}
 	defer c.Close()
 	if f, err := cf.mb.tryOpen(ix, row); err != nil {
 		return

@@ -15,7 +15,7 @@ import (
 // What the cache holds for a message, version 1; numbers are uvarints, octets
 // have their number before them:
 //
-//	version served dev ino digest(16) part structure header preview
+//	version served dev ino digest(16) part structure header preview [emailid(20)]
 //
 // part is what message.AppendBinary writes (with the envelope), structure is
 // BODYSTRUCTURE in wire form, header the header block as stored, empty if it is
@@ -33,6 +33,7 @@ type cacheRecord struct {
 	structure []byte
 	header    []byte
 	preview   []byte
+	emailID   []byte // empty: not made yet
 
 	size  int64     // of the file
 	mtime time.Time // of the file
@@ -85,11 +86,15 @@ func (r *cacheRecord) decode(b []byte) bool {
 		}
 		*field, b = b[k:k+int(n):k+int(n)], b[k+int(n):]
 	}
+	r.emailID = nil
+	if len(b) == emailIDSize {
+		r.emailID = b
+	}
 	return true
 }
 
-// make fills r from a file that was parsed.
-func (r *cacheRecord) make(f io.ReaderAt, info disk.Info, p *message.Part) error {
+// make fills r from a file that was parsed; emailID may be nil.
+func (r *cacheRecord) make(f io.ReaderAt, info disk.Info, p *message.Part, emailID []byte) error {
 	digest, err := digestOf(f, info.Size)
 	if err != nil {
 		return err
@@ -114,6 +119,7 @@ func (r *cacheRecord) make(f io.ReaderAt, info disk.Info, p *message.Part) error
 		b = binary.AppendUvarint(b, uint64(len(field)))
 		b = append(b, field...)
 	}
+	b = append(b, emailID...)
 	r.size, r.mtime = info.Size, info.Mtime
 	r.decode(b)
 	return nil

@@ -27,6 +27,8 @@ type Content struct {
 	next *index.CacheCursor // reads ahead; nil: others read at the same time
 	part *message.Part
 	wire []byte // BODY
+
+	arrived bool // looked at in the background because it is new
 }
 
 // Content opens what message n says. It works for messages that are expunged
@@ -252,7 +254,13 @@ func (c *Content) parse() error {
 	if err != nil {
 		return fmt.Errorf("mailbox: parse message: %w", diskErr(err))
 	}
-	if err := c.rec.make(c.file, c.info, p); err != nil {
+	var emailID []byte
+	if c.arrived && c.info.Size <= emailIDAtOnce {
+		if emailID, err = c.digest(p.Size()); err != nil {
+			return err
+		}
+	}
+	if err := c.rec.make(c.file, c.info, p, emailID); err != nil {
 		return fmt.Errorf("mailbox: read message: %w", diskErr(err))
 	}
 	c.part, c.done = p, true

@@ -20,26 +20,28 @@ type SearchKind uint8
 // RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 5032, RFC 7162 §3.1.5 and RFC 8514 §4.3
 // name is made of these.
 const (
-	SearchAll     SearchKind = iota // every message
-	SearchNone                      // no message
-	SearchAnd                       // all of Of
-	SearchOr                        // at least one of Of
-	SearchNot                       // not Of[0]
-	SearchSeqs                      // Seqs; numbers beyond the mailbox match nothing
-	SearchUIDs                      // UIDs
-	SearchSaved                     // `$`; the session replaces it with UIDs
-	SearchFlags                     // has all of Flags
-	SearchRecent                    // \Recent in this session
-	SearchKeyword                   // has the keyword Text, case-insensitively
-	SearchModSeq                    // mod-sequence at least ModSeq
-	SearchSize                      // From <= RFC822.SIZE < To
-	SearchDate                      // From <= day of INTERNALDATE < To
-	SearchSaveDay                   // From <= day of the save date < To
-	SearchAge                       // From <= seconds since INTERNALDATE < To
-	SearchSent                      // From <= day written in the Date field < To
-	SearchHeader                    // the field named Field holds Text, or exists if Text is empty
-	SearchBody                      // the text of the body holds Text
-	SearchText                      // the header or the body holds Text
+	SearchAll      SearchKind = iota // every message
+	SearchNone                       // no message
+	SearchAnd                        // all of Of
+	SearchOr                         // at least one of Of
+	SearchNot                        // not Of[0]
+	SearchSeqs                       // Seqs; numbers beyond the mailbox match nothing
+	SearchUIDs                       // UIDs
+	SearchSaved                      // `$`; the session replaces it with UIDs
+	SearchFlags                      // has all of Flags
+	SearchRecent                     // \Recent in this session
+	SearchKeyword                    // has the keyword Text, case-insensitively
+	SearchModSeq                     // mod-sequence at least ModSeq
+	SearchSize                       // From <= RFC822.SIZE < To
+	SearchDate                       // From <= day of INTERNALDATE < To
+	SearchSaveDay                    // From <= day of the save date < To
+	SearchAge                        // From <= seconds since INTERNALDATE < To
+	SearchSent                       // From <= day written in the Date field < To
+	SearchHeader                     // the field named Field holds Text, or exists if Text is empty
+	SearchBody                       // the text of the body holds Text
+	SearchText                       // the header or the body holds Text
+	SearchEmailID                    // EMAILID is Text (RFC 8474 §6)
+	SearchThreadID                   // THREADID is Text
 )
 
 // A Criteria is a tree of search keys. Search does not change it.

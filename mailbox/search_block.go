@@ -130,9 +130,9 @@ func (p *searchPlan) add(c *Criteria, size SeqNum, lastUID imap.UID) *searchNode
 		n.uids = clampUIDs(c.UIDs, lastUID)
 	case SearchSize, SearchDate, SearchSaveDay, SearchAge:
 		n.level = levelFacts
-	case SearchSent, SearchHeader:
+	case SearchSent, SearchHeader, SearchThreadID:
 		n.level = levelHeader
-	case SearchBody, SearchText:
+	case SearchBody, SearchText, SearchEmailID:
 		n.level = levelBody
 	}
 	n.leaf = len(p.leaves)
@@ -315,6 +315,9 @@ func (w *searchWorker) message(level, i int) error {
 	}
 	c := w.src.open(w.blk.first + SeqNum(i))
 	defer c.Close()
+	if err := w.objectIDs(level, c, i); err != nil {
+		return err
+	}
 	if level == levelHeader {
 		return w.header(c, i)
 	}

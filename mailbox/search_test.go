@@ -84,6 +84,8 @@ func (c *tableContent) err() error {
 
 func (c *tableContent) InternalDate() (time.Time, error) { return c.m.date, c.err() }
 func (c *tableContent) SaveDate() (time.Time, error)     { return c.m.saved, c.err() }
+func (c *tableContent) EmailID() (string, error)         { return "", c.err() }
+func (c *tableContent) ThreadID() (string, error)        { return "", c.err() }
 
 func (c *tableContent) Header() ([]byte, error) {
 	head, _, _ := strings.Cut(c.m.raw, "\r\n\r\n")

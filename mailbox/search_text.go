@@ -22,6 +22,8 @@ type searchContent interface {
 	Header() ([]byte, error)
 	Part() (*message.Part, error)
 	Reader() (io.ReaderAt, int64, error)
+	EmailID() (string, error)
+	ThreadID() (string, error)
 	Close()
 }
 
@@ -33,6 +35,7 @@ type textPlan struct {
 	sent    []*searchNode
 	matcher *message.Matcher // for texts, nil if there are none
 	texts   []*searchNode
+	ids     []*searchNode // EMAILID and THREADID
 }
 
 // fieldKey is a key about one header field.
@@ -49,6 +52,8 @@ func (p *textPlan) compile(leaves []*searchNode) {
 			p.fields = append(p.fields, fieldKey{n, p.compare.Map(n.Text)})
 		case SearchSent:
 			p.sent = append(p.sent, n)
+		case SearchEmailID, SearchThreadID:
+			p.ids = append(p.ids, n)
 		case SearchBody, SearchText:
 			p.texts = append(p.texts, n)
 			keys = append(keys, message.TextKey{Text: n.Text, Headers: n.Kind == SearchText})
@@ -59,9 +64,38 @@ func (p *textPlan) compile(leaves []*searchNode) {
 	}
 }
 
+// objectIDs finds out the keys of one level about EMAILID and THREADID.
+func (w *searchWorker) objectIDs(level int, c searchContent, i int) error {
+	id := ""
+	for _, n := range w.plan.text.ids {
+		if n.level != level {
+			continue
+		}
+		if id == "" {
+			var err error
+			if level == levelHeader {
+				id, err = c.ThreadID()
+			} else {
+				id, err = c.EmailID()
+			}
+			if err != nil {
+				return err
+			}
+			if id == "" {
+				return nil // NIL matches nothing
+			}
+		}
+		w.bits[n.leaf].put(i, id == n.Text)
+	}
+	return nil
+}
+
 // header finds out the keys about header fields of message i, going through
 // its header once.
 func (w *searchWorker) header(c searchContent, i int) error {
+	if len(w.plan.text.fields)+len(w.plan.text.sent) == 0 {
+		return nil
+	}
 	b, err := c.Header()
 	if err != nil {
 		return err
@@ -117,6 +151,9 @@ const wholeRead = 256 << 10
 
 // body finds out the keys about the text of message i, reading it once.
 func (w *searchWorker) body(c searchContent, i int) error {
+	if w.plan.text.matcher == nil {
+		return nil
+	}
 	part, err := c.Part()
 	if err != nil {
 		return err

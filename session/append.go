@@ -12,8 +12,9 @@ import (
 )
 
 // This file is APPEND (RFC 9051 §6.3.12; literal8: RFC 3516 §4.4; UTF8: RFC 6855
-// §4; several messages: RFC 3502). Messages are streamed; whatever can be known
-// before is refused before the client sends them.
+// §4; several messages: RFC 3502) and what REPLACE has in common with it.
+// Messages are streamed; whatever can be known before is refused before the
+// client sends them.
 
 // appendCmd is APPEND. Its arguments from the first flags on are read while it
 // runs.
@@ -36,13 +37,13 @@ type appendMessage struct {
 	flags []imap.Flag
 	date  *time.Time
 	utf8  bool
-	data  *wire.LiteralReader
+	data  *wire.LiteralReader // nil: CATENATE, whose list is next
 }
 
 // scanAppendMessage reads all of an append-message but its octets; the space
 // before it was read.
 //
-//	append-data  = literal / literal8 / utf8-literal
+//	append-data  = literal / literal8 / utf8-literal / "CATENATE" SP "(" ...
 //	utf8-literal = "UTF8" SP "(" literal8 ")"
 func scanAppendMessage(sc *wire.Scanner, limit int64) (m appendMessage, err error) {
 	if sc.Peek() == '(' {
@@ -53,6 +54,10 @@ func scanAppendMessage(sc *wire.Scanner, limit int64) (m appendMessage, err erro
 		t := sc.DateTime()
 		m.date = &t
 		sc.SP()
+	}
+	if sc.TakeName("CATENATE") {
+		sc.SP()
+		return m, sc.Err()
 	}
 	if sc.TakeName("UTF8") {
 		m.utf8 = true
@@ -67,8 +72,7 @@ func scanAppendMessage(sc *wire.Scanner, limit int64) (m appendMessage, err erro
 }
 
 func (c *appendCmd) run(ctx context.Context, s *Session) error {
-	limit := s.opt.Limits.Append
-	m, err := scanAppendMessage(s.sc, limit)
+	m, err := scanAppendMessage(s.sc, s.opt.Limits.Append)
 	if err != nil {
 		return err
 	}
@@ -82,15 +86,18 @@ func (c *appendCmd) run(ctx context.Context, s *Session) error {
 		return tryCreate(err)
 	}
 	defer ap.Abort()
-	for {
-		if err := s.appendOne(ap, m); err != nil {
+	for n := 1; ; n++ {
+		if err := s.appendOne(ctx, ap, m); err != nil {
 			return err
 		}
 		if s.sc.AtEnd() || !s.offers("MULTIAPPEND") {
 			break
 		}
+		if limit := s.saveLimit(); n == limit {
+			return tooMany(limit, 0, "too many messages to append") // RFC 9738 §3.1
+		}
 		s.sc.SP()
-		if m, err = scanAppendMessage(s.sc, limit); err != nil {
+		if m, err = scanAppendMessage(s.sc, s.opt.Limits.Append); err != nil {
 			return err
 		}
 	}
@@ -105,10 +112,16 @@ func (c *appendCmd) run(ctx context.Context, s *Session) error {
 }
 
 // appendOne takes the octets of one message.
-func (s *Session) appendOne(ap *mailbox.Append, m appendMessage) error {
+func (s *Session) appendOne(ctx context.Context, ap *mailbox.Append, m appendMessage) error {
 	meta, err := s.appendMeta(m)
 	if err != nil {
 		return err
+	}
+	if m.data == nil {
+		if !s.offers("CATENATE") {
+			return bad("expected a literal")
+		}
+		return tryCreate(s.catenate(ctx, ap, meta))
 	}
 	if m.data.Size() == 0 {
 		// In MULTIAPPEND the client takes everything back (RFC 3502 §3); alone,

@@ -76,6 +76,17 @@ var capabilityList = []capability{
 	{name: "APPENDLIMIT", states: loggedIn, value: func(s *Session) string { // RFC 7889
 		return strconv.FormatInt(s.opt.Limits.Append, 10)
 	}},
+
+	{name: "PARTIAL", states: loggedIn},    // RFC 9394
+	{name: "UIDONLY", states: loggedIn},    // RFC 9586
+	{name: "UIDBATCHES", states: loggedIn}, // RFC 10022
+	{name: "REPLACE", states: loggedIn},    // RFC 8508
+	{name: "CATENATE", states: loggedIn},   // RFC 4469
+	{name: "URL-PARTIAL", states: loggedIn, when: func(s *Session) bool { return !s.opt.disabled("CATENATE") }}, // RFC 5550 §5.7.1
+	{name: "MESSAGELIMIT", states: loggedIn, when: func(s *Session) bool { return s.opt.MessageLimit > 0 }, // RFC 9738
+		value: func(s *Session) string { return strconv.Itoa(s.opt.MessageLimit) }},
+	{name: "SAVELIMIT", states: loggedIn, when: func(s *Session) bool { return s.opt.SaveLimit > 0 },
+		value: func(s *Session) string { return strconv.Itoa(s.opt.SaveLimit) }},
 }
 
 // offers says whether the capability name is in the list now.

@@ -31,6 +31,9 @@ type command struct {
 	// own: the command itself expunges, and its client expects to be told.
 	sync mailbox.Policy
 	own  bool
+	// numbers says that its arguments name messages by their numbers: it is
+	// refused once UIDONLY is enabled (RFC 9586 §3.2, §3.8).
+	numbers bool
 	// secret keeps the arguments out of every log.
 	secret bool
 	// parse reads the arguments. It sees bytes and no session state. Its errors
@@ -111,23 +114,26 @@ var commands = map[string]command{
 	"SETQUOTA":     {states: loggedIn, sync: everything, parse: parseSetQuota},
 
 	// RFC 9051 §6.4, selected
+	"UIDBATCHES":  {states: selected, sync: everything, parse: parseUIDBatches},  // RFC 10022
 	"CHECK":       {states: selected, sync: everything, parse: noArgs(runCheck)}, // RFC 3501 §6.4.1
 	"CLOSE":       {states: selected, sync: syncNothing, parse: noArgs(runClose)},
 	"UNSELECT":    {states: selected, sync: syncNothing, parse: noArgs(runUnselect)},
 	"EXPUNGE":     {states: selected, sync: everything, own: ownsExpunges, parse: noArgs(runExpunge)},
 	"UID EXPUNGE": {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDExpunge},
-	"SEARCH":      {states: selected, sync: noExpunge, parse: parseSearch},
+	"SEARCH":      {states: selected, sync: noExpunge, numbers: true, parse: parseSearch},
 	"UID SEARCH":  {states: selected, sync: everything, parse: parseUIDSearch},
-	"SORT":        {states: selected, sync: noExpunge, parse: parseSort}, // RFC 5256
+	"SORT":        {states: selected, sync: noExpunge, numbers: true, parse: parseSort}, // RFC 5256
 	"UID SORT":    {states: selected, sync: everything, parse: parseUIDSort},
-	"THREAD":      {states: selected, sync: noExpunge, parse: parseThread}, // RFC 5256
+	"THREAD":      {states: selected, sync: noExpunge, numbers: true, parse: parseThread}, // RFC 5256
 	"UID THREAD":  {states: selected, sync: everything, parse: parseUIDThread},
-	"FETCH":       {states: selected, sync: noExpunge, parse: parseFetch},
+	"FETCH":       {states: selected, sync: noExpunge, numbers: true, parse: parseFetch},
 	"UID FETCH":   {states: selected, sync: everything, parse: parseUIDFetch},
-	"STORE":       {states: selected, sync: noExpunge, parse: parseStore},
+	"STORE":       {states: selected, sync: noExpunge, numbers: true, parse: parseStore},
 	"UID STORE":   {states: selected, sync: everything, parse: parseUIDStore},
-	"COPY":        {states: selected, sync: everything, parse: parseCopy},
+	"COPY":        {states: selected, sync: everything, numbers: true, parse: parseCopy},
 	"UID COPY":    {states: selected, sync: everything, parse: parseUIDCopy},
-	"MOVE":        {states: selected, sync: everything, own: ownsExpunges, parse: parseMove}, // RFC 6851
+	"MOVE":        {states: selected, sync: everything, own: ownsExpunges, numbers: true, parse: parseMove},    // RFC 6851
+	"REPLACE":     {states: selected, sync: everything, own: ownsExpunges, numbers: true, parse: parseReplace}, // RFC 8508
+	"UID REPLACE": {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDReplace},
 	"UID MOVE":    {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDMove},
 }

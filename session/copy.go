@@ -55,6 +55,11 @@ func (c *copyCmd) run(ctx context.Context, s *Session) error {
 	if c.move {
 		return c.moveTo(ctx, s, msgs, dest)
 	}
+	if limit := s.saveLimit(); limit != 0 && msgs.Len() > limit {
+		n := msgs.Len()
+		lowest := s.view.UID(slice(msgs, n-limit, n)[0].First)
+		return tooMany(limit, lowest, "too many messages to copy, try a smaller subset")
+	}
 	res, err := s.view.Copy(ctx, msgs, dest)
 	if err != nil {
 		return tryCreate(err)
@@ -65,6 +70,7 @@ func (c *copyCmd) run(ctx context.Context, s *Session) error {
 // moveTo moves. What was moved is told before the EXPUNGEs, also when a part
 // had to stay (RFC 6851 §3.3, §4.3).
 func (c *copyCmd) moveTo(ctx context.Context, s *Session, msgs mailbox.Seqs, dest *mailbox.Mailbox) error {
+	msgs, lowest := s.limited(msgs)
 	res, err := s.view.Move(ctx, msgs, dest)
 	if len(res.Source) > 0 {
 		s.w.Status("", "OK", copyUID(&res), "moved")
@@ -72,7 +78,7 @@ func (c *copyCmd) moveTo(ctx context.Context, s *Session, msgs mailbox.Seqs, des
 			s.cmd.later = s.highestModSeq
 		}
 	}
-	return tryCreate(err)
+	return s.partly(tryCreate(err), lowest)
 }
 
 // copyUID is the response code; empty if nothing was copied.

@@ -72,6 +72,8 @@ func (s *Session) enable(name string) bool {
 		flag = &e.condstore
 	case "QRESYNC":
 		flag = &e.qresync
+	case "UIDONLY":
+		flag = &e.uidOnly // RFC 9586 §3.1
 	default:
 		return false
 	}

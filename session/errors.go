@@ -29,6 +29,9 @@ func no(code, text string) error  { return &response{"NO", code, text} }
 func bad(text string) error       { return &response{"BAD", "", text} }
 func bye(code, text string) error { return &response{"BYE", code, text} }
 
+// errUIDRequired is for message numbers once UIDONLY is enabled (RFC 9586 §3).
+var errUIDRequired error = &response{"BAD", "UIDREQUIRED", "message numbers are not allowed once UIDONLY is enabled"}
+
 // tryCreate is for APPEND, COPY and MOVE: a destination that does not exist is
 // answered with TRYCREATE first in the text (RFC 9051 §6.3.12, §6.4.7).
 func tryCreate(err error) error {

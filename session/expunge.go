@@ -32,7 +32,26 @@ func (c *uidExpungeCmd) run(ctx context.Context, s *Session) error {
 	if len(set) == 0 {
 		return nil // nil would mean every message
 	}
-	return s.expunge(ctx, set)
+	set, lowest := s.limited(s.deleted(set))
+	if len(set) == 0 {
+		return nil
+	}
+	return s.partly(s.expunge(ctx, set), lowest)
+}
+
+// deleted gives what of set is \Deleted, where that matters: the limit is one on
+// those (RFC 9738 §3.1).
+func (s *Session) deleted(set mailbox.Seqs) mailbox.Seqs {
+	if s.messageLimit() == 0 {
+		return set
+	}
+	var out mailbox.Seqs
+	for n := range set.All() {
+		if s.view.Message(n).Flags&mailbox.Deleted != 0 {
+			out = out.Add(n)
+		}
+	}
+	return out
 }
 
 func (s *Session) expunge(ctx context.Context, set mailbox.Seqs) error {

@@ -3,6 +3,9 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
+
+	"github.com/emersion/go-imap/v2"
 
 	"roost/mailbox"
 	"roost/wire"
@@ -45,10 +48,18 @@ func (c *fetchCmd) run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return err
 	}
+	if p := c.partial; p != nil {
+		if limit := s.messageLimit(); limit != 0 && p.count() > uint64(limit) {
+			return tooMany(limit, 0, "FETCH exceeds the message limit") // RFC 9738 §3.1
+		}
+		from, to := p.window(msgs.Len())
+		msgs = slice(msgs, from, to)
+	}
 	if c.asks(fetchModSeq) {
 		s.enableCondstore()
 	}
 	f := fetcher{s: s, cmd: c, ctx: ctx}
+	msgs, f.lowest = s.limited(msgs)
 	for i := range c.items {
 		f.sees = f.sees || c.items[i].seen && !s.view.ReadOnly()
 	}
@@ -63,7 +74,7 @@ func (c *fetchCmd) run(ctx context.Context, s *Session) error {
 	}
 	f.applySeen()
 	f.tellSeen()
-	return f.result()
+	return s.partly(f.result(), f.lowest)
 }
 
 // A fetcher answers one FETCH.
@@ -78,6 +89,8 @@ type fetcher struct {
 
 	batch mailbox.Seqs      // told as \Seen, not yet stored
 	tell  []mailbox.Message // to be told in lines of their own
+
+	lowest imap.UID // the limit on messages ends here; 0: it was not reached
 
 	served int   // messages answered
 	lost   int   // of which something is missing, expunged
@@ -99,26 +112,48 @@ func (f *fetcher) all(msgs mailbox.Seqs) {
 		}
 	}
 	chunk := make([]mailbox.Columns, min(size, msgs.Len()))
-	for _, r := range msgs {
-		for n := r.First; n <= r.Last; {
-			k := f.s.view.Columns(n, chunk[:min(len(chunk), int(r.Last-n)+1)], facts)
+	for i := range msgs {
+		r := msgs[i]
+		if f.lowest != 0 {
+			r = msgs[len(msgs)-1-i] // from the highest on (RFC 9738 §3.1)
+		}
+		for r.First <= r.Last {
+			part := chunk[:min(len(chunk), int(r.Last-r.First)+1)]
+			first := r.First
+			if f.lowest != 0 {
+				first = r.Last - mailbox.SeqNum(len(part)) + 1
+			}
+			k := f.s.view.Columns(first, part, facts)
+			if k < len(part) {
+				return // cannot be: msgs were resolved in this View
+			}
 			if flags && f.s.view.KeywordsGrew() {
 				f.s.writeFlagsInUse() // before a response shows them (RFC 9051 §7.3.5)
 			}
-			for i := range k {
-				if f.message(&chunk[i]); f.fatal != nil {
-					return
-				}
-			}
-			if k == 0 {
-				return // cannot be: msgs were resolved in this View
-			}
-			n += mailbox.SeqNum(k)
-			if err := f.ctx.Err(); err != nil {
-				f.fatal = err
+			if f.chunk(part); f.fatal != nil {
 				return
 			}
+			if f.lowest != 0 {
+				r.Last -= mailbox.SeqNum(k)
+			} else {
+				r.First += mailbox.SeqNum(k)
+			}
 		}
+	}
+}
+
+// chunk answers the messages of one chunk.
+func (f *fetcher) chunk(part []mailbox.Columns) {
+	if f.lowest != 0 {
+		slices.Reverse(part)
+	}
+	for i := range part {
+		if f.message(&part[i]); f.fatal != nil {
+			return
+		}
+	}
+	if err := f.ctx.Err(); err != nil {
+		f.fatal = err
 	}
 }
 
@@ -151,10 +186,7 @@ func (f *fetcher) message(c *mailbox.Columns) {
 	w := s.w
 	f.room(0)
 	mark := w.Mark()
-	w.Untagged()
-	w.Number(uint64(m.Seq))
-	w.Raw(" FETCH ")
-	w.Open()
+	s.beginFetch(m)
 	line := fetchLine{fetcher: f, m: m, columns: c}
 	line.sees = f.sees && m.Flags&mailbox.Seen == 0 && !s.view.Expunged(m.Seq)
 	for i := range f.cmd.items {

@@ -26,6 +26,8 @@ const (
 	fetchBinary     // BINARY[...]
 	fetchBinarySize // BINARY.SIZE[...]
 	fetchPreview
+	fetchEmailID
+	fetchThreadID
 )
 
 // fetchItem is one data item. Items that need nothing but a word of the grammar
@@ -37,6 +39,7 @@ type fetchItem struct {
 	fields  *message.FieldSet // of HEADER.FIELDS of the message itself
 	seen    bool              // fetching it sets \Seen
 	lazy    bool              // of PREVIEW: only if that is at hand
+	implied bool              // the client did not ask for it: UID in UID FETCH
 }
 
 // fetchCmd is FETCH or UID FETCH.
@@ -48,6 +51,8 @@ type fetchCmd struct {
 	changedSince    mailbox.ModSeq // RFC 7162 §3.1.4.1
 	hasChangedSince bool
 	vanished        bool // RFC 7162 §3.2.6
+
+	partial *partialRange // RFC 9394 §3.3; nil: none
 }
 
 // maxFetchItems bounds the items of one command.
@@ -58,6 +63,7 @@ var plainItems = map[string]fetchKind{
 	"UID": fetchUID, "FLAGS": fetchFlags, "INTERNALDATE": fetchInternalDate,
 	"RFC822.SIZE": fetchSize, "MODSEQ": fetchModSeq, "SAVEDATE": fetchSaveDate,
 	"ENVELOPE": fetchEnvelope, "BODYSTRUCTURE": fetchBodyStructure,
+	"EMAILID": fetchEmailID, "THREADID": fetchThreadID, // RFC 8474 §5.3
 }
 
 // fetchMacros may stand alone in place of the items.
@@ -78,7 +84,7 @@ func scanFetch(sc *wire.Scanner, uid bool) *fetchCmd {
 	c.set = scanMsgSet(sc, uid)
 	sc.SP()
 	if uid {
-		c.add(sc, fetchItem{kind: fetchUID, label: "UID"})
+		c.add(sc, fetchItem{kind: fetchUID, label: "UID", implied: true})
 	}
 	if sc.Peek() == '(' {
 		if sc.List(func() { c.scanItem(sc) }) == 0 {
@@ -110,6 +116,7 @@ func (c *fetchCmd) add(sc *wire.Scanner, item fetchItem) {
 		if have := &c.items[i]; have.label == item.label && have.section.count == item.section.count {
 			have.seen = have.seen || item.seen
 			have.lazy = have.lazy && item.lazy
+			have.implied = have.implied && item.implied
 			return
 		}
 	}
@@ -167,7 +174,7 @@ func (c *fetchCmd) scanItem(sc *wire.Scanner) {
 
 // scanModifiers reads the modifiers of FETCH.
 //
-//	fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"
+//	fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" / "PARTIAL" SP partial-range
 //
 // CHANGEDSINCE 0 is not in the grammar. COMPAT: iOS 16.5 sends it.
 func (c *fetchCmd) scanModifiers(sc *wire.Scanner) {
@@ -179,6 +186,10 @@ func (c *fetchCmd) scanModifiers(sc *wire.Scanner) {
 			c.hasChangedSince = true
 		case name == "VANISHED" && !c.vanished:
 			c.vanished = true
+		case name == "PARTIAL" && c.partial == nil:
+			sc.SP()
+			p := scanPartial(sc)
+			c.partial = &p
 		default:
 			sc.Fail("unknown or repeated FETCH modifier")
 		}
@@ -186,6 +197,8 @@ func (c *fetchCmd) scanModifiers(sc *wire.Scanner) {
 	switch {
 	case n == 0:
 		sc.Fail("empty list of FETCH modifiers")
+	case c.partial != nil && !c.uid:
+		sc.Fail("PARTIAL needs UID FETCH") // RFC 9394 §3.3
 	case c.vanished && !c.uid:
 		sc.Fail("VANISHED needs UID FETCH")
 	case c.vanished && !c.hasChangedSince:

@@ -42,6 +42,9 @@ func (l *fetchLine) item(it *fetchItem) error {
 	w := l.s.w
 	switch it.kind {
 	case fetchUID:
+		if it.implied && l.s.enabled.uidOnly {
+			return nil // it is at the beginning of the response
+		}
 		l.begin("UID ")
 		w.Number(uint64(l.m.UID))
 	case fetchFlags:
@@ -91,9 +94,30 @@ func (l *fetchLine) item(it *fetchItem) error {
 		return l.section(it)
 	case fetchBinary, fetchBinarySize:
 		return l.binary(it)
+	case fetchEmailID:
+		return l.objectID(it.label, l.open().EmailID)
+	case fetchThreadID:
+		return l.objectID(it.label, l.open().ThreadID)
 	case fetchPreview:
 		return l.preview(it)
 	}
+	return nil
+}
+
+// objectID writes EMAILID or THREADID; "" is NIL (RFC 8474 §5.3).
+func (l *fetchLine) objectID(label string, get func() (string, error)) error {
+	id, err := get()
+	if err != nil {
+		return err
+	}
+	l.begin(label)
+	if id == "" {
+		l.s.w.Raw(" NIL")
+		return nil
+	}
+	l.s.w.Raw(" (")
+	l.s.w.Raw(id)
+	l.s.w.Raw(")")
 	return nil
 }
 

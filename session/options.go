@@ -44,6 +44,10 @@ type Options struct {
 
 	Log *slog.Logger     // nil: discard
 	Now func() time.Time // for latencies and progress, not for deadlines; nil: time.Now
+
+	// MessageLimit is how many messages one command may work on, SaveLimit how
+	// many COPY and APPEND may make; 0: any number (RFC 9738).
+	MessageLimit, SaveLimit int
 }
 
 // Limits bound one connection. Sizes are octets.

@@ -39,6 +39,11 @@ func (p *partialRange) window(n int) (from, to int) {
 	return from, to
 }
 
+// count is how many results the page may have.
+func (p *partialRange) count() uint64 {
+	return uint64(max(p.first, p.last)) - uint64(min(p.first, p.last)) + 1
+}
+
 // write begins the item of the answer; the results, or NIL, and ")" follow.
 //
 //	ret-data-partial = "PARTIAL" SP "(" partial-range SP partial-results ")"

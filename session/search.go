@@ -63,13 +63,16 @@ func (c *searchCmd) run(ctx context.Context, s *Session) error {
 	default:
 		c.writeSearch(s, &res)
 	}
-	return nil
+	return s.partly(nil, c.lowest)
 }
 
 // search runs the search itself.
 func (c *searchCmd) search(ctx context.Context, s *Session) (mailbox.SearchResult, error) {
 	if c.badCharset {
 		return mailbox.SearchResult{}, no(searchCharsets, "charset not supported, or text not valid in it")
+	}
+	if s.enabled.uidOnly && c.criteria.Uses(mailbox.SearchSeqs) {
+		return mailbox.SearchResult{}, errUIDRequired // RFC 9586 §3.5
 	}
 	if c.criteria.Uses(mailbox.SearchModSeq) {
 		s.enableCondstore()
@@ -79,7 +82,11 @@ func (c *searchCmd) search(ctx context.Context, s *Session) (mailbox.SearchResul
 			k.Kind, k.UIDs = mailbox.SearchUIDs, s.saved.uids
 		}
 	})
-	return s.view.Search(ctx, c.criteria, s.searchOptions("still searching"))
+	criteria := c.criteria
+	if c.bounded {
+		criteria, c.lowest = s.limitSearch(criteria)
+	}
+	return s.view.Search(ctx, criteria, s.searchOptions("still searching"))
 }
 
 // searchOptions are those of a search, sort or thread that begins now; text is

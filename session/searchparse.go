@@ -1,8 +1,11 @@
 package session
 
 import (
+	"math"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/emersion/go-imap/v2"
 
 	"roost/mailbox"
 	"roost/wire"
@@ -39,6 +42,9 @@ type searchCmd struct {
 	// or octets that are not valid in it. The answer is NO, not BAD.
 	badCharset bool
 	criteria   *mailbox.Criteria
+
+	bounded bool     // the limit on messages holds (RFC 9738)
+	lowest  imap.UID // which ends here; 0: it was not reached
 }
 
 // scanSearch reads the arguments of SEARCH.
@@ -46,7 +52,7 @@ type searchCmd struct {
 //	search         = "SEARCH" [search-return-opts] SP search-program
 //	search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
 func scanSearch(sc *wire.Scanner, uid bool) *searchCmd {
-	c := &searchCmd{uid: uid}
+	c := &searchCmd{uid: uid, bounded: true}
 	sc.SP()
 	if sc.TakeName("RETURN") {
 		sc.SP()
@@ -211,6 +217,14 @@ func (p *searchParser) argumentKey(name string) *mailbox.Criteria {
 		return &mailbox.Criteria{Kind: mailbox.SearchOr, Of: []*mailbox.Criteria{a, p.key()}}
 	case "UID":
 		return p.uids()
+	case "UIDAFTER": // RFC 9738 §3.2
+		return uidRange(uint64(sc.NZNumber())+1, math.MaxUint32)
+	case "UIDBEFORE":
+		return uidRange(1, uint64(sc.NZNumber())-1)
+	case "EMAILID": // RFC 8474 §6
+		return &mailbox.Criteria{Kind: mailbox.SearchEmailID, Text: p.objectID()}
+	case "THREADID":
+		return &mailbox.Criteria{Kind: mailbox.SearchThreadID, Text: p.objectID()}
 	}
 	sc.Fail("unknown search key")
 	return &mailbox.Criteria{Kind: mailbox.SearchNone}
@@ -246,6 +260,31 @@ func (p *searchParser) uids() *mailbox.Criteria {
 		return &mailbox.Criteria{Kind: mailbox.SearchSaved}
 	}
 	return &mailbox.Criteria{Kind: mailbox.SearchUIDs, UIDs: set.uids}
+}
+
+// uidRange is the messages with UIDs from first to last, none if that is less.
+func uidRange(first, last uint64) *mailbox.Criteria {
+	if first > last {
+		return &mailbox.Criteria{Kind: mailbox.SearchNone}
+	}
+	return &mailbox.Criteria{Kind: mailbox.SearchUIDs, UIDs: imap.UIDSet{{Start: imap.UID(first), Stop: imap.UID(last)}}}
+}
+
+// objectID reads
+//
+//	objectid = 1*255(ALPHA / DIGIT / "_" / "-")
+func (p *searchParser) objectID() string {
+	id := p.sc.Atom()
+	for i := range len(id) {
+		if c := id[i]; c != '_' && c != '-' && !isDigit(c) && (c|0x20 < 'a' || c|0x20 > 'z') {
+			p.sc.Fail("not an object identifier")
+			break
+		}
+	}
+	if len(id) > 255 {
+		p.sc.Fail("object identifier too long")
+	}
+	return id
 }
 
 // text reads a string to look for.

@@ -53,6 +53,9 @@ func (c *selectCmd) run(ctx context.Context, s *Session) error {
 	if c.qresync != nil && !s.enabled.qresync {
 		return bad("enable QRESYNC first") // RFC 7162 §3.2.5
 	}
+	if c.qresync != nil && c.qresync.seqs != nil && s.enabled.uidOnly {
+		return errUIDRequired // RFC 9586 §3.7
+	}
 	if s.view != nil {
 		// Before anything of the new mailbox, also when that fails
 		// (RFC 9051 §6.3.2, RFC 7162 §3.2.11).
@@ -95,7 +98,7 @@ func (s *Session) describe() {
 	s.w.UntaggedNumber(uint64(v.Len()), "EXISTS")
 	if !s.enabled.rev2 {
 		s.w.UntaggedNumber(uint64(v.Recent()), "RECENT")
-		if n := v.FirstUnseen(); n != 0 {
+		if n := v.FirstUnseen(); n != 0 && !s.enabled.uidOnly {
 			s.writeNumberCode("UNSEEN", uint64(n), "first unseen message")
 		}
 	}

@@ -46,7 +46,6 @@ type Session struct {
 
 	cmd  running
 	bad  badCommands
-	idle bool // IDLE: another goroutine reads, and must not flush
 	over bool // the connection ends after this command
 }
 
@@ -56,6 +55,7 @@ type enabled struct {
 	utf8      bool // UTF8=ACCEPT or IMAP4rev2: names of mailboxes in UTF-8
 	condstore bool // MODSEQ in FETCH responses (RFC 7162 §3.1)
 	qresync   bool // VANISHED instead of EXPUNGE (RFC 7162 §3.2)
+	uidOnly   bool // no message numbers either way (RFC 9586)
 }
 
 // running is the command that runs.
@@ -97,9 +97,6 @@ func newSession(srv *Server, opt *Options, conn net.Conn) *Session {
 
 // beforeRead sends what was written before a read that may block.
 func (s *Session) beforeRead() error {
-	if s.idle {
-		return nil
-	}
 	s.in.Release()
 	return s.w.Flush()
 }
@@ -224,6 +221,8 @@ func (s *Session) lookUp() (command, error) {
 	}
 	s.bad.good = true
 	switch {
+	case cmd.numbers && s.enabled.uidOnly:
+		return cmd, errUIDRequired
 	case cmd.states&s.state != 0:
 		return cmd, nil
 	case s.state == notAuthenticated:

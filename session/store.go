@@ -96,6 +96,7 @@ func (c *storeCmd) run(ctx context.Context, s *Session) error {
 	if len(msgs) == 0 {
 		return nil
 	}
+	msgs, lowest := s.limited(msgs)
 	res, err := s.view.Store(ctx, msgs, op)
 	if err != nil {
 		return err
@@ -114,7 +115,7 @@ func (c *storeCmd) run(ctx context.Context, s *Session) error {
 	for n := range res.Modified.All() {
 		s.writeFetchFlags(s.view.Message(n)) // why it failed
 	}
-	return c.result(s, &op, &res)
+	return s.partly(c.result(s, &op, &res), lowest)
 }
 
 // result tells what could not be stored.
@@ -157,12 +158,11 @@ func (s *Session) numbers(msgs mailbox.Seqs) string {
 
 // writeFetchModSeq writes a FETCH response that tells the mod-sequence of m.
 func (s *Session) writeFetchModSeq(m mailbox.Message) {
-	s.w.Untagged()
-	s.w.Number(uint64(m.Seq))
-	s.w.Raw(" FETCH (UID ")
-	s.w.Number(uint64(m.UID))
-	s.writeModSeq(m.ModSeq)
-	s.w.Raw(")")
+	s.beginFetch(m)
+	s.fetchUID(m)
+	s.w.Raw("MODSEQ (")
+	s.w.Number(uint64(m.ModSeq))
+	s.w.Raw("))")
 	s.w.CRLF()
 }
 
@@ -186,11 +186,9 @@ func (s *Session) writeFlagsAfter(m mailbox.Message, op *mailbox.StoreOp) {
 	default:
 		m.Flags, names = op.Flags, op.Keywords
 	}
-	s.w.Untagged()
-	s.w.Number(uint64(m.Seq))
-	s.w.Raw(" FETCH (UID ")
-	s.w.Number(uint64(m.UID))
-	s.w.Raw(" FLAGS ")
+	s.beginFetch(m)
+	s.fetchUID(m)
+	s.w.Raw("FLAGS ")
 	s.w.Open()
 	for i, f := range mailbox.FlagNames {
 		if m.Flags&(1<<i) != 0 {

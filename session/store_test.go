@@ -111,7 +111,7 @@ func TestParseAppend(t *testing.T) {
 		"APPEND", "APPEND a", "APPEND a ", "APPEND a x", "APPEND a (\\Seen", "APPEND a (\\Seen)", "APPEND a (\\Seen) {x}", "APPEND a {1}x",
 		`APPEND a "7-Feb-1994" {3}`, `APPEND a "32-Feb-1994 21:52:25 -0800" {3}`, `APPEND a " 7-Feb-1994 21:52:25.5 -0800" {3}`,
 		`APPEND a "31-Feb-1994 21:52:25 -0800" {3}`, "APPEND a UTF8 {3}", "APPEND a UTF8 ({3}", "APPEND a {1001}", "APPEND a {99999999999999999999}",
-		"APPEND a () () {3}", "APPEND a \"abc\"",
+		"APPEND a () () {3}", "APPEND a CATENATE", "APPEND a \"abc\"",
 	} {
 		sc := scannerOf(t, line)
 		_, err := parseAppend(sc)

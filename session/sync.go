@@ -67,13 +67,9 @@ func (s *Session) writeKnownFlags() {
 // §7.5.2 and, with QRESYNC, RFC 7162 §3.2.4 want the UID in it; with CONDSTORE
 // alone it does no harm.
 func (s *Session) writeFetchFlags(m mailbox.Message) {
-	s.w.Untagged()
-	s.w.Number(uint64(m.Seq))
-	s.w.Raw(" FETCH (")
+	s.beginFetch(m)
 	if s.enabled.rev2 || s.enabled.condstore || s.cmd.uid() { // RFC 9051 §7.5.2, RFC 7162 §3.2.4, RFC 9051 §6.4.9
-		s.w.Raw("UID ")
-		s.w.Number(uint64(m.UID))
-		s.w.SP()
+		s.fetchUID(m)
 	}
 	s.writeFlags(m)
 	if s.enabled.condstore {
@@ -81,6 +77,31 @@ func (s *Session) writeFetchFlags(m mailbox.Message) {
 	}
 	s.w.Raw(")")
 	s.w.CRLF()
+}
+
+// beginFetch begins a FETCH response up to its parenthesis: a UIDFETCH response
+// for a client that wants no message numbers (RFC 9586 §3.3).
+func (s *Session) beginFetch(m mailbox.Message) {
+	s.w.Untagged()
+	if s.enabled.uidOnly {
+		s.w.Number(uint64(m.UID))
+		s.w.Raw(" UIDFETCH ")
+	} else {
+		s.w.Number(uint64(m.Seq))
+		s.w.Raw(" FETCH ")
+	}
+	s.w.Open()
+}
+
+// fetchUID writes the item UID with a space behind it, unless the response has
+// it at its beginning.
+func (s *Session) fetchUID(m mailbox.Message) {
+	if s.enabled.uidOnly {
+		return
+	}
+	s.w.Raw("UID ")
+	s.w.Number(uint64(m.UID))
+	s.w.SP()
 }
 
 // writeModSeq writes the item MODSEQ with a space before it.
@@ -133,7 +154,7 @@ func (s *Session) writeExpunged(gone []mailbox.Expunged) {
 	if len(gone) == 0 {
 		return
 	}
-	if !s.enabled.qresync {
+	if !s.enabled.qresync && !s.enabled.uidOnly { // RFC 9586 §3.4
 		for _, e := range gone {
 			s.w.UntaggedNumber(uint64(e.Seq), "EXPUNGE")
 		}

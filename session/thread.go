@@ -48,6 +48,9 @@ func scanThread(sc *wire.Scanner, uid bool) *threadCmd {
 }
 
 func (c *threadCmd) run(ctx context.Context, s *Session) error {
+	if limit := s.messageLimit(); limit != 0 && s.view.Len() > limit {
+		return tooMany(limit, 0, "too many messages to thread") // RFC 9738 §3.3
+	}
 	res, err := c.search(ctx, s)
 	if err != nil {
 		return err
