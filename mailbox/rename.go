@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -112,6 +113,22 @@ func (mb *Mailbox) doRenames(ctx context.Context, jobs []renameJob) {
 		mb.wake()
 	}
 	mb.wakeLater()
+}
+
+// keyMovesLocked reports that we are renaming a file that has the key of base:
+// whether base is that message under another name shows when the rename is over.
+// mb.mu must be held.
+func (mb *Mailbox) keyMovesLocked(base []byte) bool {
+	if len(mb.work.moving) > lookAtMost {
+		return false
+	}
+	key := maildir.Key(base)
+	for row := range mb.work.moving {
+		if bytes.Equal(maildir.Key([]byte(mb.ix.Base(row))), key) {
+			return true
+		}
+	}
+	return false
 }
 
 // renamesAtOnce is how many names are announced in one record.
