@@ -62,7 +62,8 @@ type Account struct {
 	listed     *listing          // the last one that was proved, see list.go
 	subscribed *subscriptionList // likewise
 	built      builtList         // what List made of them
-	wake       map[chan struct{}]struct{}
+
+	trees treeWatches
 }
 
 func newAccount(st *Store, u User, id disk.Identity) *Account {
@@ -79,7 +80,6 @@ func newAccount(st *Store, u User, id disk.Identity) *Account {
 		turn:  make(chan struct{}, 1),
 		stop:  make(chan struct{}),
 		live:  map[disk.Identity]*liveMailbox{},
-		wake:  map[chan struct{}]struct{}{},
 	}
 	a.quota = &quota{a: a, config: u.Quota}
 	return a
@@ -327,7 +327,7 @@ func (a *Account) openLive(ctx context.Context, lm *liveMailbox, dir disk.Dir) (
 	}
 	return openMailbox(ctx, mailboxOptions{
 		FS: a.st.o.FS, Dir: md, IndexDir: indexDir, Slot: lm.slot, Released: lm.release,
-		Namer: a.st.namer, Watcher: a.st.o.Watcher, Log: a.log.With("mailbox", lm.slot.name()), Counters: a.st.o.Counters,
+		Namer: a.st.namer, Watcher: a.st.o.Watcher, Owner: a.user, Log: a.log.With("mailbox", lm.slot.name()), Counters: a.st.o.Counters,
 		KeepNew: a.st.o.KeepNew, Fsync: a.st.o.Fsync, Quota: a.quota,
 		Foreign: &foreignOptions{Default: a.foreignDefault},
 	})
@@ -359,33 +359,8 @@ func (a *Account) openIndexDir(path string) (disk.Dir, error) {
 	return at, nil
 }
 
-// changed notes that this process changed the tree or the subscriptions, and
-// wakes who watches the account.
-func (a *Account) changed() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for c := range a.wake {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// Watch gives a channel that gets a value after sessions of this process
-// changed the tree or the subscriptions; stop ends that. Changes by other
-// programs are found by List.
-func (a *Account) Watch() (changes <-chan struct{}, stop func()) {
-	c := make(chan struct{}, 1)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.wake[c] = struct{}{}
-	return c, func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		delete(a.wake, c)
-	}
-}
+// changed notes that this process changed the tree or the subscriptions.
+func (a *Account) changed() { a.wakeTrees() }
 
 // firstUse makes the mailboxes that a new account gets. An account is new as
 // long as roost.account knows nothing.

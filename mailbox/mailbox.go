@@ -56,6 +56,8 @@ type Mailbox struct {
 	live        *liveBits
 	changes     changeLog
 	views       map[*View]struct{}
+	watches     map[*Watch]struct{} // nil: none yet
+	unread      unseenCount
 	ended       error // ErrGone: for good
 	offline     error // why it cannot be used now; nil: it can
 	readOnly    bool
@@ -369,6 +371,7 @@ func (mb *Mailbox) dropViewsLocked() {
 		v.dropped.Store(true)
 		v.wake()
 	}
+	mb.wakeWatchesLocked()
 }
 
 // end ends the mailbox for its sessions, for good: their next Sync gives ErrGone.
@@ -425,10 +428,10 @@ func (mb *Mailbox) wake() {
 	}
 }
 
+// wake tells the session of v that there is news. mb.mu must be held.
 func (v *View) wake() {
-	select {
-	case v.changed <- struct{}{}:
-	default:
+	if v.onChange != nil {
+		v.onChange()
 	}
 }
 
@@ -441,6 +444,7 @@ func (mb *Mailbox) publishLocked(by *View) {
 			v.wake()
 		}
 	}
+	mb.wakeWatchesLocked()
 }
 
 // applyLocked writes a batch to the journal. mb.mu must be held.

@@ -438,6 +438,7 @@ func (mb *Mailbox) setOnline() {
 	defer mb.mu.Unlock()
 	if mb.offline != nil && mb.ix.Err() == nil {
 		mb.offline = nil
+		mb.wakeWatchesLocked()
 		mb.log.Info("mailbox is back")
 	}
 }

@@ -214,13 +214,20 @@ func TestRemovedFromOutside(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer v.Close()
+		woken := make(chan struct{}, 1)
+		v.OnChange(func() {
+			select {
+			case woken <- struct{}{}:
+			default:
+			}
+		})
 		box.slot.mu.Lock()
 		box.slot.gone = true
 		box.slot.mu.Unlock()
 		timer := time.NewTimer(2 * tickTime)
 		<-timer.C
 		select {
-		case <-v.Changed():
+		case <-woken:
 		default:
 			t.Error("the session is not woken")
 		}

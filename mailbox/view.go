@@ -83,7 +83,11 @@ type Changes struct {
 	Expunged []Expunged // descending
 	Exists   bool       // Len grew
 	Recent   bool       // the count of \Recent changed
-	New      []Message  // filled only if the View asks for it (NOTIFY, CONTEXT): the new messages
+
+	// Filled only if the View asks for it (NOTIFY, CONTEXT).
+	New  []Message  // the new messages
+	Own  []Message  // whose flags the View's own Store changed
+	Gone []imap.UID // expunged, to be told later
 }
 
 // Expunged names a message that is gone.
@@ -136,7 +140,7 @@ type View struct {
 	b        *Barrier
 	readOnly bool
 	wantNew  bool
-	changed  chan struct{}
+	onChange func() // nil: nobody waits; mb.mu guards it
 
 	noted atomic.Uint64 // position that b has already
 	last  atomic.Uint64 // number and row of the message looked at last: see row
@@ -194,7 +198,7 @@ func (mb *Mailbox) Open(ctx context.Context, readOnly bool, b *Barrier) (*View, 
 	}
 	v := &View{
 		mb: mb, ix: mb.ix, b: b, readOnly: readOnly || mb.readOnly,
-		changed: make(chan struct{}, 1), words: -1, // words: not told yet
+		words: -1, // not told yet
 	}
 	mb.views[v] = struct{}{}
 	v.moveLocked(mb.live)
@@ -226,7 +230,7 @@ func (v *View) Mailbox() *Mailbox { return v.mb }
 // files cannot be written.
 func (v *View) ReadOnly() bool { return v.readOnly }
 
-// WantNew makes Sync fill Changes.New.
+// WantNew makes Sync fill Changes.New, Own and Gone.
 func (v *View) WantNew(on bool) { v.wantNew = on }
 
 // Len is the number of messages.

@@ -9,9 +9,14 @@ import (
 // Refresh brings the mailbox up to date with the files, cheaply; every command
 // starts with it. See Mailbox.refresh.
 
-// Changed wakes a waiting session (IDLE): at least one Sync is worth while. It
-// also wakes when the View has ended (Sync then gives ErrGone).
-func (v *View) Changed() <-chan struct{} { return v.changed }
+// OnChange makes f be called when a Sync is worth while, also when the View has
+// ended (Sync then gives ErrGone). It is called with locks held and must not
+// block.
+func (v *View) OnChange(f func()) {
+	v.mb.mu.Lock()
+	defer v.mb.mu.Unlock()
+	v.onChange = f
+}
 
 // Sync moves the View on, as far as p allows. It is the only place where
 // message numbers change. What this View's own Store changed is not told again.
@@ -32,7 +37,7 @@ func (v *View) Sync(p Policy) (Changes, error) {
 		return c, nil
 	}
 	old := v.bits
-	c.Flags = v.flagChangesLocked()
+	v.flagChangesLocked(&c)
 	next := mb.live
 	if next.removed != old.removed {
 		if p == SyncEverything {
@@ -40,7 +45,7 @@ func (v *View) Sync(p Policy) (Changes, error) {
 				c.Expunged = append(c.Expunged, Expunged{Seq: old.Seq(row), UID: v.ix.UID(row)})
 			})
 			slices.Reverse(c.Expunged)
-			v.owed = 0
+			v.owed, c.Gone = 0, nil
 		} else {
 			next = old.joined(next)
 		}
@@ -81,10 +86,10 @@ func (v *View) moveLocked(bits *liveBits) {
 	v.note()
 }
 
-// flagChangesLocked gives the messages whose flags others changed since the
-// last Sync, and notes expunges that v owes. mb.mu must be held.
-func (v *View) flagChangesLocked() []Message {
-	var rows []index.Row
+// flagChangesLocked gives the messages whose flags were changed since the last
+// Sync, and notes expunges that v owes. mb.mu must be held.
+func (v *View) flagChangesLocked(out *Changes) {
+	var rows, own []index.Row
 	end := index.Row(v.bits.rows)
 	known := v.mb.changes.since(v.cursor, func(c *change) {
 		switch {
@@ -93,8 +98,13 @@ func (v *View) flagChangesLocked() []Message {
 			if v.owed == 0 || c.modSeq < v.owed {
 				v.owed = c.modSeq
 			}
+			if v.wantNew {
+				out.Gone = append(out.Gone, v.ix.UID(c.row))
+			}
 		case c.by != v:
 			rows = append(rows, c.row)
+		case v.wantNew:
+			own = append(own, c.row)
 		}
 	})
 	if !known {
@@ -108,6 +118,18 @@ func (v *View) flagChangesLocked() []Message {
 		if v.mb.live.removed != v.bits.removed && (v.owed == 0 || v.modSeq < v.owed) {
 			v.owed = v.modSeq + 1 // at least one of them may have been the next change
 		}
+		if v.wantNew {
+			own, out.Gone = nil, nil
+			v.bits.missing(v.mb.live, func(row index.Row) { out.Gone = append(out.Gone, v.ix.UID(row)) })
+		}
+	}
+	out.Flags, out.Own = v.messagesOf(rows), v.messagesOf(own)
+}
+
+// messagesOf describes what of rows the View holds and was not expunged.
+func (v *View) messagesOf(rows []index.Row) []Message {
+	if len(rows) == 0 {
+		return nil
 	}
 	slices.Sort(rows)
 	rows = slices.Compact(rows)

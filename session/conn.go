@@ -9,7 +9,7 @@ import (
 )
 
 // errInterrupted is given by a read that Session.interrupt ended: the server
-// stops, or IDLE wants its reader back.
+// stops.
 var errInterrupted = errors.New("session: interrupted")
 
 // errSlow is given by a read inside a command that comes too slowly.
@@ -29,6 +29,9 @@ type transport struct {
 	waiting     bool // the read that goes on is between two commands
 	patient     bool // IDLE: no deadline
 	interrupted bool // such reads fail from now on
+	reading     bool // one goes on
+	listener    listener
+	waitEnd     time.Time // of the wait between two commands; zero: it has not begun
 
 	failed   bool          // a read has failed: nothing more comes
 	heard    bool          // something came
@@ -58,37 +61,73 @@ func (t *transport) Write(p []byte) (int, error) {
 }
 
 // Read reads under the deadline of the moment: between two commands, before
-// login, or inside a command.
+// login, or inside a command. A read that waits for a command, or in IDLE, tells
+// the listener's news meanwhile.
 func (t *transport) Read(p []byte) (int, error) {
-	start := time.Now()
-	deadline := time.Time{}
+	for {
+		start := time.Now()
+		tell, err := t.prepare(start)
+		switch {
+		case err != nil:
+			return 0, err
+		case tell != nil:
+			if err := tell(); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		n, err := t.conn.Read(p)
+		if n, err := t.took(p, n, err, start); err != errWoken {
+			return n, err
+		}
+	}
+}
+
+// prepare sets the deadline of a read that begins at start, or gives what must
+// be told first.
+func (t *transport) prepare(start time.Time) (tell func() error, err error) {
 	t.mu.Lock()
-	waiting := t.waiting
-	idle := waiting || t.patient
+	defer t.mu.Unlock()
+	var deadline time.Time
+	idle := t.waiting || t.patient
 	switch {
 	case !t.loginEnd.IsZero():
 		deadline = start.Add(t.limits.LoginRead)
 		if deadline.After(t.loginEnd) {
 			deadline = t.loginEnd
 		}
-	case idle && t.patient:
-	case waiting:
-		deadline = start.Add(t.limits.Idle)
+	case t.patient:
+	case t.waiting:
+		if t.waitEnd.IsZero() {
+			t.waitEnd = start.Add(t.limits.Idle)
+		}
+		deadline = t.waitEnd
 	default:
 		deadline = start.Add(t.limits.LiteralStall)
 	}
-	err := t.conn.SetReadDeadline(deadline)
 	if idle && t.interrupted {
-		err = errInterrupted
+		return nil, errInterrupted
 	}
-	t.mu.Unlock()
-	if err != nil {
-		return 0, err
+	if idle && t.listener.tell != nil {
+		if tell, deadline = t.listener.due(start, deadline); tell != nil {
+			return tell, nil
+		}
 	}
-	n, err := t.conn.Read(p)
+	t.reading = true
+	return nil, t.conn.SetReadDeadline(deadline)
+}
+
+// took looks at what a read that began at start has brought.
+func (t *transport) took(p []byte, n int, err error, start time.Time) (int, error) {
 	t.in(n)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.reading = false
+	waiting, idle := t.waiting, t.waiting || t.patient
+	if n == 0 && idle && t.listener.tell != nil && !t.interrupted && errors.Is(err, os.ErrDeadlineExceeded) &&
+		(t.patient || time.Now().Before(t.waitEnd)) {
+		return 0, errWoken
+	}
 	t.failed = t.failed || err != nil
 	if n > 0 {
 		t.waiting = false
@@ -100,7 +139,7 @@ func (t *transport) Read(p []byte) (int, error) {
 	if err != nil && idle && t.interrupted && errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, errInterrupted
 	}
-	if !idle {
+	if !waiting && !t.patient {
 		t.spent += time.Since(start)
 		t.octets += int64(n)
 		if t.spent > t.limits.LiteralRateAfter && t.octets < t.limits.LiteralRate*int64(t.spent/time.Second) {
@@ -116,7 +155,7 @@ func (t *transport) Read(p []byte) (int, error) {
 func (t *transport) begin(waiting, patient bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.waiting, t.patient = waiting, patient
+	t.waiting, t.patient, t.waitEnd = waiting, patient, time.Time{}
 	t.spent, t.octets = 0, 0
 }
 
