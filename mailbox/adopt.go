@@ -72,26 +72,40 @@ type foreignFiles struct {
 // holds the lock of dovecot-uidlist.
 const foreignWait = 5 * time.Second
 
-// readForeign reads the lists of both servers, under Dovecot's lock if there is
-// a dovecot-uidlist. A list that is malformed is in errs. Errors: ErrUnavailable
-// (locked), those of the disk.
-func readForeign(ctx context.Context, o *mailboxOptions, dir *maildir.Dir) (*foreignFiles, error) {
-	root := dir.Root()
-	stamps, err := stampForeign(root)
-	if err != nil {
-		return nil, err
-	}
-	f := &foreignFiles{errs: map[foreignKind]error{}}
-	if stamps.list(foreignDovecot) == (maildir.FileStamp{}) {
-		return f, f.read(root)
-	}
+// foreignTries is how often files that change while they are read are read.
+const foreignTries = 3
+
+// readForeign reads the lists of both servers while nobody writes them: the
+// lock of dovecot-uidlist is free, and they are the same afterwards. A list
+// that is malformed is in errs. Errors: ErrUnavailable (another server is at
+// work), those of the disk.
+func readForeign(ctx context.Context, o *mailboxOptions, root disk.Dir) (*foreignFiles, error) {
 	ctx, cancel := context.WithTimeout(ctx, foreignWait)
 	defer cancel()
-	err = maildir.WithUidlistLock(ctx, o.FS, root, dir.FileMode(), func() error { return f.read(root) })
-	if errors.Is(err, maildir.ErrLocked) {
-		err = fmt.Errorf("%w: %w; is Dovecot running?", ErrUnavailable, err)
+	for range foreignTries {
+		if err := maildir.AwaitUidlist(ctx, o.FS, root); err != nil {
+			if errors.Is(err, maildir.ErrLocked) {
+				err = fmt.Errorf("%w: %w; is Dovecot running?", ErrUnavailable, err)
+			}
+			return nil, err
+		}
+		f := &foreignFiles{errs: map[foreignKind]error{}}
+		if err := f.read(root); err != nil {
+			return nil, err
+		}
+		after, err := stampForeign(root)
+		if err != nil {
+			return nil, err
+		}
+		busy, err := maildir.UidlistBusy(o.FS, root)
+		if err != nil {
+			return nil, err
+		}
+		if !busy && after.list(foreignDovecot) == f.stamps.list(foreignDovecot) && after.list(foreignCourier) == f.stamps.list(foreignCourier) {
+			return f, nil
+		}
 	}
-	return f, err
+	return nil, fmt.Errorf("%w: the files of another server change all the time; is it running?", ErrUnavailable)
 }
 
 func (f *foreignFiles) read(root disk.Dir) (err error) {
@@ -248,6 +262,9 @@ func (s *foreignStamps) encode() []byte {
 	b = binary.AppendUvarint(b, uint64(s.uidValidity))
 	return binary.AppendUvarint(b, uint64(s.uidNext))
 }
+
+// adoptionPending reports that taking over began and did not end.
+func adoptionPending(b []byte) bool { return len(b) > 2 && b[0] == foreignVersion && b[2] != 0 }
 
 // decodeForeign reads what encode wrote. What it cannot read is like stamps of
 // other files: those are read again.

@@ -68,9 +68,10 @@ func (mb *Mailbox) writeForeign(ctx context.Context, sizes bool) error {
 	if mb.foreign.stamps.kind == foreignCourier {
 		err = mb.replaceForeign(ix, sizes)
 	} else {
-		err = maildir.WithUidlistLock(ctx, mb.o.FS, mb.dir.Root(), mb.dir.FileMode(), func() error {
-			return mb.replaceForeign(ix, sizes)
-		})
+		var lock *maildir.DotLock
+		if lock, err = maildir.LockUidlist(ctx, mb.o.FS, mb.dir.Root(), mb.dir.FileMode()); err == nil {
+			err = errors.Join(mb.replaceForeign(ix, sizes), lock.Unlock())
+		}
 	}
 	if err != nil {
 		return err

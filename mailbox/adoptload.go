@@ -55,7 +55,7 @@ func (mb *Mailbox) adoptNew(ctx context.Context) (a *adoption, seen uint32, err 
 	if mb.o.Foreign == nil {
 		return nil, 0, nil
 	}
-	f, err := readForeign(ctx, &mb.o, mb.dir)
+	f, err := readForeign(ctx, &mb.o, mb.dir.Root())
 	if err != nil {
 		return nil, 0, fmt.Errorf("mailbox: adopt: %w", err)
 	}
@@ -130,7 +130,7 @@ func (mb *Mailbox) meetForeign(ctx context.Context, rec index.Recovery, adopted 
 	case none:
 		return nil
 	}
-	f, err := readForeign(ctx, &mb.o, mb.dir)
+	f, err := readForeign(ctx, &mb.o, mb.dir.Root())
 	if err != nil {
 		return fmt.Errorf("mailbox: adopt: %w", err)
 	}
@@ -224,7 +224,7 @@ func (mb *Mailbox) retire(a *adoption) error {
 		if listed && theirs != uid || given && other != base && !sameKey {
 			b.Expunges = append(b.Expunges, index.Expunge{Row: row})
 			a.Carry[base] = index.Add{
-				Flags: ix.Flags(row), Keywords: ix.Keywords(row),
+				Name: ix.Name(row), Flags: ix.Flags(row), Keywords: ix.Keywords(row),
 				Date: ix.Date(row), Size: ix.Size(row), SaveDate: ix.SaveDate(row),
 			}
 		}
@@ -299,6 +299,8 @@ func (a *adoption) dress(mb *Mailbox, add *index.Add) {
 	known := len(words)
 	if had, ok := a.Carry[add.Base]; ok {
 		words = append(words, mb.ix.KeywordNames(had.Keywords)...)
+		is, was := add.Name.Letters, had.Name.Letters
+		add.Flags = (had.Flags | flagsOf(is&^was)) &^ flagsOf(was&^is)
 		add.Date, add.Size, add.SaveDate = had.Date, had.Size, had.SaveDate
 	}
 	words = append(words, a.Words[add.Base]...)

@@ -28,7 +28,12 @@ type slot struct {
 func (s *slot) known() (known index.Known) {
 	dir := s.path()
 	s.a.file.view(func(st *accountState) {
-		if r := st.byDir[dir]; r != nil {
+		r := st.byDir[dir]
+		switch {
+		case r == nil:
+		case adoptionPending(r.Adopted):
+			known.ID = r.ID // nobody was told anything: it is taken over anew
+		default:
 			known = r.known()
 		}
 	})

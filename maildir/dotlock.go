@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"roost/disk"
@@ -34,8 +35,46 @@ type DotLock struct {
 // LockUidlist takes the lock that guards dovecot-uidlist and dovecot-keywords
 // in a mailbox directory. It waits until ctx ends (ErrLocked) for another
 // holder, unless its lock has not been touched for two minutes.
+//
+// The lock file says which process of ours holds it. Only one at a time has the
+// Maildir, so what another one left when it was killed is nobody's at once.
 func LockUidlist(ctx context.Context, fsys disk.FS, dir disk.Dir, perm fs.FileMode) (*DotLock, error) {
-	return dotLock(ctx, fsys, dir, UidlistLock, uidlistStale, perm)
+	if err := breakOurs(fsys, dir); err != nil {
+		return nil, fmt.Errorf("maildir: lock: %w", err)
+	}
+	lock, err := dotLock(ctx, fsys, dir, UidlistLock, uidlistStale, perm)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := lock.Write([]byte(lockMark)); err != nil {
+		return nil, errors.Join(fmt.Errorf("maildir: lock: %w", err), lock.Unlock())
+	}
+	return lock, nil
+}
+
+const lockMarkPrefix = "roost "
+
+// lockMark is what a lock file of this process says. A process number would be
+// the same after a restart in a container.
+var lockMark = fmt.Sprintf("%s%016x\n", lockMarkPrefix, randomBits())
+
+// leftOver reports whether the lock of the uidlist is of a process of ours that
+// is no more.
+func leftOver(dir disk.Dir) (bool, error) {
+	data, _, err := readSmall(dir, UidlistLock, 64)
+	if errors.Is(err, ErrTooLarge) || errors.Is(err, disk.ErrNotRegular) || errors.Is(err, fs.ErrPermission) {
+		return false, nil
+	}
+	return strings.HasPrefix(string(data), lockMarkPrefix) && strings.HasSuffix(string(data), "\n") && string(data) != lockMark, err
+}
+
+// breakOurs removes the lock of a process of ours that is no more.
+func breakOurs(fsys disk.FS, dir disk.Dir) error {
+	ours, err := leftOver(dir)
+	if err == nil && ours {
+		_, err = breakStale(fsys, dir, UidlistLock, 0)
+	}
+	return err
 }
 
 func dotLock(ctx context.Context, fsys disk.FS, dir disk.Dir, name string, stale time.Duration, perm fs.FileMode) (*DotLock, error) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"roost/disk"
 )
@@ -331,18 +332,27 @@ func UidlistBusy(fsys disk.FS, dir disk.Dir) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("maildir: look for %s: %w", UidlistLock, err)
 	}
-	return fsys.Now().Sub(in.Mtime) < uidlistStale, nil
+	if fsys.Now().Sub(in.Mtime) >= uidlistStale {
+		return false, nil
+	}
+	ours, err := leftOver(dir)
+	return !ours, err
 }
 
-// WithUidlistLock runs f under the lock of the uidlist, for which it waits
-// until ctx ends (ErrLocked). Where nothing may be written, f runs without.
-func WithUidlistLock(ctx context.Context, fsys disk.FS, dir disk.Dir, perm fs.FileMode, f func() error) error {
-	lock, err := LockUidlist(ctx, fsys, dir, perm)
-	if errors.Is(err, fs.ErrPermission) || isReadOnly(err) {
-		return f()
+// AwaitUidlist waits until no other program holds the lock of the uidlist;
+// ErrLocked: ctx ended before. It writes nothing.
+func AwaitUidlist(ctx context.Context, fsys disk.FS, dir disk.Dir) error {
+	tick := time.NewTicker(lockPoll)
+	defer tick.Stop()
+	for {
+		busy, err := UidlistBusy(fsys, dir)
+		if err != nil || !busy {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %s: %w", ErrLocked, UidlistLock, ctx.Err())
+		}
 	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(), lock.Unlock())
 }
