@@ -134,8 +134,8 @@ func (f *adopted) close() {
 	f.st, f.a = nil, nil
 }
 
-// toldOf is what clients hear of a mailbox, as the fixtures have it.
-func toldOf(mb *Mailbox) string {
+// foreignTold is what clients hear of a mailbox, as the fixtures have it.
+func foreignTold(mb *Mailbox) string {
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
 	out := fmt.Sprintf("%d %d\n", mb.ix.UIDValidity(), mb.ix.UIDNext())
@@ -155,8 +155,8 @@ func toldOf(mb *Mailbox) string {
 	return out
 }
 
-// uidsOf gives the UIDs by the key of the base, and UIDNEXT under "".
-func uidsOf(mb *Mailbox) map[string]imap.UID {
+// foreignUIDs gives the UIDs by the key of the base, and UIDNEXT under "".
+func foreignUIDs(mb *Mailbox) map[string]imap.UID {
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
 	m := map[string]imap.UID{"": mb.ix.UIDNext()}
@@ -169,7 +169,7 @@ func uidsOf(mb *Mailbox) map[string]imap.UID {
 
 func (f *adopted) wantUIDs(mb *Mailbox, want map[string]imap.UID) {
 	f.t.Helper()
-	if got := uidsOf(mb); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := foreignUIDs(mb); fmt.Sprint(got) != fmt.Sprint(want) {
 		f.t.Errorf("UIDs %v, want %v", got, want)
 	}
 }
@@ -183,7 +183,7 @@ func TestAdoptFixtures(t *testing.T) {
 			f := newAdopted(t, files)
 			f.write(".Work/cur/1.a:2,", "a")
 			mb := f.open("INBOX")
-			if got := toldOf(mb); got != files["told"] {
+			if got := foreignTold(mb); got != files["told"] {
 				t.Errorf("told\n%swant\n%s", got, files["told"])
 			}
 			if a := mb.Adoption(); a.Problem != nil || a.Fresh != 0 || a.Messages != strings.Count(files["told"], "\n")-1 {
@@ -197,7 +197,7 @@ func TestAdoptFixtures(t *testing.T) {
 			}
 			f.close()
 			mb = f.open("INBOX")
-			if got := toldOf(mb); got != files["told"] {
+			if got := foreignTold(mb); got != files["told"] {
 				t.Errorf("told after a restart\n%swant\n%s", got, files["told"])
 			}
 			if mb.foreign.jump || mb.Adoption().From != "" {
@@ -207,7 +207,7 @@ func TestAdoptFixtures(t *testing.T) {
 	}
 }
 
-func uidlist(uidValidity, uidNext int, entries ...string) string {
+func listOf(uidValidity, uidNext int, entries ...string) string {
 	return fmt.Sprintf("3 V%d N%d\n", uidValidity, uidNext) + strings.Join(append(entries, ""), "\n")
 }
 
@@ -216,7 +216,7 @@ func uidlist(uidValidity, uidNext int, entries ...string) string {
 func TestAdoptNewMessages(t *testing.T) {
 	f := newAdopted(t, map[string]string{
 		"cur/20.a:2,S": "a", "cur/10.b:2,": "b", "new/5.c": "c", "new/7.d": "d",
-		"dovecot-uidlist": uidlist(77, 40, "3 :20.a:2,", "5 :10.b", "8 :gone", "9 :20.a") + "12 :7.d", // torn
+		"dovecot-uidlist": listOf(77, 40, "3 :20.a:2,", "5 :10.b", "8 :gone", "9 :20.a") + "12 :7.d", // torn
 	})
 	mb := f.open("INBOX")
 	f.wantUIDs(mb, map[string]imap.UID{"": 42, "20.a": 9, "10.b": 5, "5.c": 40, "7.d": 41})
@@ -230,8 +230,8 @@ func TestAdoptNewMessages(t *testing.T) {
 // the files have.
 func TestAdoptMalformed(t *testing.T) {
 	for name, files := range map[string]map[string]string{
-		"order":     {"dovecot-uidlist": uidlist(4000000000, 9, "3 :a", "2 :b")},
-		"UIDs left": {"dovecot-uidlist": uidlist(4000000000, 4294967000, "3 :a")},
+		"order":     {"dovecot-uidlist": listOf(4000000000, 9, "3 :a", "2 :b")},
+		"UIDs left": {"dovecot-uidlist": listOf(4000000000, 4294967000, "3 :a")},
 		"Courier":   {"courierimapuiddb": "1 4000000000 9\nx\n"},
 		"younger":   {"dovecot-uidvalidity": "ee6b2800", "dovecot-uidlist": "3 V7 N8\nx\n", "courierimapuiddb": "1 4000000000 9\n1 a\n"},
 	} {
@@ -256,7 +256,7 @@ func TestAdoptMalformed(t *testing.T) {
 // A lock that another program holds is waited for, and nothing is numbered
 // before it is free.
 func TestAdoptLocked(t *testing.T) {
-	f := newAdopted(t, map[string]string{"dovecot-uidlist": uidlist(7, 3, "2 :a"), "dovecot-uidlist.lock": ""})
+	f := newAdopted(t, map[string]string{"dovecot-uidlist": listOf(7, 3, "2 :a"), "dovecot-uidlist.lock": ""})
 	root, err := disk.OS().OpenRoot(f.path)
 	if err != nil {
 		t.Fatal(err)
@@ -286,7 +286,7 @@ func TestAdoptLocked(t *testing.T) {
 func TestAnotherServerMeanwhile(t *testing.T) {
 	begin := map[string]string{
 		"cur/1.a:2,": "a", "cur/2.b:2,": "b", "cur/3.c:2,S": "c",
-		"dovecot-uidlist": uidlist(77, 4, "1 :1.a", "2 :2.b", "3 :3.c"),
+		"dovecot-uidlist": listOf(77, 4, "1 :1.a", "2 :2.b", "3 :3.c"),
 	}
 	start := func(t *testing.T) *adopted {
 		f := newAdopted(t, begin)
@@ -299,7 +299,7 @@ func TestAnotherServerMeanwhile(t *testing.T) {
 		f.write("cur/9.x:2,", "x")
 		f.write("cur/8.y:2,F", "y")
 		f.write("new/7.z", "z")
-		f.write("dovecot-uidlist", uidlist(77, 30, "1 :1.a", "2 :2.b", "3 :3.c", "12 :9.x", "15 :8.y"))
+		f.write("dovecot-uidlist", listOf(77, 30, "1 :1.a", "2 :2.b", "3 :3.c", "12 :9.x", "15 :8.y"))
 		before := f.read("dovecot-uidlist")
 		mb := f.open("INBOX")
 		f.wantUIDs(mb, map[string]imap.UID{"": 31, "1.a": 1, "2.b": 2, "3.c": 3, "9.x": 12, "8.y": 15, "7.z": 30})
@@ -326,7 +326,7 @@ func TestAnotherServerMeanwhile(t *testing.T) {
 		// A crash kept that from the list: the other server gave 4 to another
 		// one, and 5 to ours.
 		f.write("cur/4.theirs:2,", "t")
-		f.write("dovecot-uidlist", uidlist(77, 6, "1 :1.a", "2 :2.b", "3 :3.c", "4 :4.theirs", "5 :5.ours"))
+		f.write("dovecot-uidlist", listOf(77, 6, "1 :1.a", "2 :2.b", "3 :3.c", "4 :4.theirs", "5 :5.ours"))
 		mb = f.open("INBOX")
 		// 4 is nobody's any more, 5 is not below our UIDNEXT.
 		f.wantUIDs(mb, map[string]imap.UID{"": 7, "1.a": 1, "2.b": 2, "3.c": 3, "5.ours": 5, "4.theirs": 6})
@@ -347,9 +347,9 @@ func TestAnotherServerMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.close()
-		f.write("dovecot-uidlist", uidlist(77, 9, "1 :1.a", "3 :3.c", "8 :2.b"))
+		f.write("dovecot-uidlist", listOf(77, 9, "1 :1.a", "3 :3.c", "8 :2.b"))
 		mb = f.open("INBOX")
-		if got, want := toldOf(mb), "77 9\n1\n3 \\Seen\n8 OnlyInTheIndex \\Seen\n"; got != want {
+		if got, want := foreignTold(mb), "77 9\n1\n3 \\Seen\n8 OnlyInTheIndex \\Seen\n"; got != want {
 			t.Errorf("told %q, want %q", got, want)
 		}
 	})
@@ -358,18 +358,18 @@ func TestAnotherServerMeanwhile(t *testing.T) {
 		if err := os.Remove(filepath.Join(f.path, "cur/2.b:2,")); err != nil {
 			t.Fatal(err)
 		}
-		f.write("dovecot-uidlist", uidlist(77, 4, "1 :1.a", "3 :3.c"))
+		f.write("dovecot-uidlist", listOf(77, 4, "1 :1.a", "3 :3.c"))
 		f.wantUIDs(f.open("INBOX"), map[string]imap.UID{"": 4, "1.a": 1, "3.c": 3})
 	})
 	t.Run("fields behind the comma are no other message", func(t *testing.T) {
 		f := start(t)
-		f.write("dovecot-uidlist", uidlist(77, 9, "1 :1.a", "2 :2.b,U=5", "3 :3.c"))
+		f.write("dovecot-uidlist", listOf(77, 9, "1 :1.a", "2 :2.b,U=5", "3 :3.c"))
 		mb := f.open("INBOX")
 		f.wantUIDs(mb, map[string]imap.UID{"": 9, "1.a": 1, "2.b": 2, "3.c": 3})
 	})
 	t.Run("a larger UIDVALIDITY", func(t *testing.T) {
 		f := start(t)
-		f.write("dovecot-uidlist", uidlist(4000000000, 3, "1 :3.c", "2 :1.a"))
+		f.write("dovecot-uidlist", listOf(4000000000, 3, "1 :3.c", "2 :1.a"))
 		mb := f.open("INBOX")
 		if v := mb.UIDValidity(); v <= 4000000000 {
 			t.Errorf("UIDVALIDITY %d", v)
@@ -381,7 +381,7 @@ func TestAnotherServerMeanwhile(t *testing.T) {
 	})
 	t.Run("a smaller UIDVALIDITY", func(t *testing.T) {
 		f := start(t)
-		f.write("dovecot-uidlist", uidlist(5, 3, "1 :3.c", "2 :1.a"))
+		f.write("dovecot-uidlist", listOf(5, 3, "1 :3.c", "2 :1.a"))
 		mb := f.open("INBOX")
 		if v := mb.UIDValidity(); v != 77 {
 			t.Errorf("UIDVALIDITY %d", v)
@@ -391,9 +391,9 @@ func TestAnotherServerMeanwhile(t *testing.T) {
 	t.Run("a malformed list leaves a gap", func(t *testing.T) {
 		f := start(t)
 		f.write("cur/9.x:2,", "x")
-		f.write("dovecot-uidlist", uidlist(77, 4, "1 :1.a", "0 :9.x"))
+		f.write("dovecot-uidlist", listOf(77, 4, "1 :1.a", "0 :9.x"))
 		mb := f.open("INBOX")
-		if got := uidsOf(mb); got["9.x"] < 1<<16 || got["1.a"] != 1 || mb.Adoption().Problem == nil {
+		if got := foreignUIDs(mb); got["9.x"] < 1<<16 || got["1.a"] != 1 || mb.Adoption().Problem == nil {
 			t.Errorf("UIDs %v, %+v", got, mb.Adoption())
 		}
 	})
@@ -404,7 +404,7 @@ func TestAnotherServerMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 		mb := f.open("INBOX")
-		if got, want := toldOf(mb), "77 4\n1 \\Flagged\n2\n3 \\Seen\n"; got != want || mb.ix.FlagFloor() < 1600000000<<20 {
+		if got, want := foreignTold(mb), "77 4\n1 \\Flagged\n2\n3 \\Seen\n"; got != want || mb.ix.FlagFloor() < 1600000000<<20 {
 			t.Errorf("told %q, want %q; flag floor %d", got, want, mb.ix.FlagFloor())
 		}
 	})
@@ -415,7 +415,7 @@ func TestAnotherServerMeanwhile(t *testing.T) {
 		if err := mb.refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		other := uidlist(77, 5, "1 :1.a", "2 :2.b", "3 :3.c", "4 :4.theirs")
+		other := listOf(77, 5, "1 :1.a", "2 :2.b", "3 :3.c", "4 :4.theirs")
 		f.write("dovecot-uidlist", other)
 		f.close()
 		if got := f.read("dovecot-uidlist"); got != other {
@@ -443,7 +443,7 @@ func TestAnotherServerMeanwhile(t *testing.T) {
 // New mailboxes of an account that came from Dovecot get its files, and its
 // counter is above our UIDVALIDITYs.
 func TestLeaveNewMailboxes(t *testing.T) {
-	f := newAdopted(t, map[string]string{"dovecot-uidlist": uidlist(77, 4), "dovecot-uidvalidity": "0000004d"})
+	f := newAdopted(t, map[string]string{"dovecot-uidlist": listOf(77, 4), "dovecot-uidvalidity": "0000004d"})
 	f.open("INBOX")
 	mustCreate(t, f.a, "Fresh")
 	mb := f.open("Fresh")
@@ -509,10 +509,10 @@ func TestExportDovecot(t *testing.T) {
 func TestForwardedBothWays(t *testing.T) {
 	f := newAdopted(t, map[string]string{
 		"cur/1.a:2,a": "a", "cur/2.b:2,P": "b",
-		"dovecot-keywords": "0 $Forwarded\n", "dovecot-uidlist": uidlist(77, 3, "1 :1.a", "2 :2.b"),
+		"dovecot-keywords": "0 $Forwarded\n", "dovecot-uidlist": listOf(77, 3, "1 :1.a", "2 :2.b"),
 	})
 	mb := f.open("INBOX")
-	if got, want := toldOf(mb), "77 3\n1 $Forwarded\n2 $Forwarded\n"; got != want {
+	if got, want := foreignTold(mb), "77 3\n1 $Forwarded\n2 $Forwarded\n"; got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}
 	mb.stepWork(t.Context())
@@ -541,7 +541,7 @@ func TestAdoptFaults(t *testing.T) {
 		}
 		for name, text := range files {
 			if !strings.HasPrefix(name, ".") && name != "told" {
-				plant(t, mem, path.Join(testRoot, path.Dir(name)), path.Base(name), text)
+				plantFile(t, mem, path.Join(testRoot, path.Dir(name)), path.Base(name), text)
 			}
 		}
 		rec := disktest.Wrap(mem)
@@ -558,7 +558,7 @@ func TestAdoptFaults(t *testing.T) {
 		if err != nil {
 			failed++
 		} else {
-			if got := toldOf(mb); got != files["told"] {
+			if got := foreignTold(mb); got != files["told"] {
 				t.Fatalf("call %d fails: told\n%swant\n%s", nth, got, files["told"])
 			}
 			mb.Release()
@@ -571,7 +571,7 @@ func TestAdoptFaults(t *testing.T) {
 		if mb, err = b.Mailbox(t.Context(), "INBOX"); err != nil {
 			t.Fatalf("call %d failed: %v", nth, err)
 		}
-		if got := toldOf(mb); got != files["told"] {
+		if got := foreignTold(mb); got != files["told"] {
 			t.Fatalf("call %d failed, crash %v: told\n%swant\n%s", nth, how, got, files["told"])
 		}
 		mb.Release()
@@ -597,8 +597,8 @@ func removeLock(t testing.TB, fsys disk.FS) {
 	}
 }
 
-// plant writes a durable file.
-func plant(t testing.TB, fsys disk.FS, dir, name, text string) {
+// plantFile writes a durable file.
+func plantFile(t testing.TB, fsys disk.FS, dir, name, text string) {
 	t.Helper()
 	d, err := fsys.OpenRoot(dir)
 	if err != nil {
@@ -646,10 +646,10 @@ func FuzzForeignStamps(f *testing.F) {
 func TestSurveyAdoption(t *testing.T) {
 	f := newAdopted(t, map[string]string{
 		"cur/1.a:2,az": "a", "new/2.b": "b", "dovecot-keywords": "0 word\n",
-		"dovecot-uidlist": uidlist(77, 4, "1 :1.a", "3 :gone"), "courierimapuiddb": "1 5 6\n",
+		"dovecot-uidlist": listOf(77, 4, "1 :1.a", "3 :gone"), "courierimapuiddb": "1 5 6\n",
 		".Bad/cur/1.a:2,": "a", ".Bad/dovecot-uidlist": "3 V5 N6\nx\n",
 		".None/cur/1.a:2,":   "a",
-		".Locked/cur/1.a:2,": "a", ".Locked/dovecot-uidlist": uidlist(7, 8, "1 :1.a"), ".Locked/dovecot-uidlist.lock": "",
+		".Locked/cur/1.a:2,": "a", ".Locked/dovecot-uidlist": listOf(7, 8, "1 :1.a"), ".Locked/dovecot-uidlist.lock": "",
 	})
 	old := time.Now().Add(-time.Hour)
 	if err := os.Chtimes(filepath.Join(f.path, "courierimapuiddb"), old, old); err != nil {
