@@ -185,8 +185,15 @@ func (in *addition) filled(a index.Applied) {
 // the token.
 func (mb *Mailbox) finishIntents() error {
 	for _, in := range mb.ix.Intents() {
-		all := true
+		known, busy := mb.entriesKnown(in)
+		if busy {
+			continue // its addition still runs, and takes it back
+		}
+		all := known == 0
 		for _, e := range in.Entries {
+			if known > 0 {
+				break // found by a scan: they are messages, or will be
+			}
 			ok, err := mb.finishEntry(in.Kind, e)
 			if err != nil {
 				return fmt.Errorf("mailbox: recover batch: %w", err)
@@ -200,6 +207,8 @@ func (mb *Mailbox) finishIntents() error {
 				b.Adds = append(b.Adds, e.Add)
 			}
 			mb.log.Info("finished a batch that was interrupted", "messages", len(in.Entries))
+		} else if known > 0 {
+			mb.log.Info("a batch that was interrupted is there by its names", "messages", known)
 		} else if err := mb.undoEntries(in); err != nil {
 			return fmt.Errorf("mailbox: recover batch: %w", err)
 		}
@@ -215,6 +224,22 @@ func (mb *Mailbox) finishIntents() error {
 		mb.files.wantScan = true
 	}
 	return nil
+}
+
+// entriesKnown counts the entries of an intent that are messages already, and
+// reports whether an addition is at work on them.
+func (mb *Mailbox) entriesKnown(in index.Intent) (known int, busy bool) {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	for _, e := range in.Entries {
+		if _, ours := mb.work.reserved[e.Add.Base]; ours {
+			busy = true
+		}
+		if mb.basesLocked().find(mb.ix, []byte(e.Add.Base)) != index.NoRow {
+			known++
+		}
+	}
+	return known, busy
 }
 
 // finishEntry reports whether the file of e is in its place, and puts it there
