@@ -19,6 +19,7 @@ type Config struct {
 	Mail    Mail   `toml:"mail"`
 	IMAP    IMAP   `toml:"imap"`
 	Auth    Auth   `toml:"auth"`
+	Quota   Quota  `toml:"quota"`
 	Limits  Limits `toml:"limits"`
 	Log     Log    `toml:"log"`
 }
@@ -82,6 +83,8 @@ func (m *Mail) SpecialUseOf(name string) string {
 type IMAP struct {
 	LiteralMinus bool     `toml:"literal_minus"` // LITERAL- instead of LITERAL+, RFC 7888 §5
 	Disable      []string `toml:"disable"`       // names of capabilities not offered, upper case
+	Admin        string   `toml:"admin"`         // URI of the administrator, told to clients as /shared/admin (RFC 5464 §3.2.1.1)
+	Comment      string   `toml:"comment"`       // likewise as /shared/comment
 }
 
 // Disabled says whether the capability name is switched off.
@@ -99,6 +102,13 @@ func (i IMAP) Disabled(name string) bool {
 type Auth struct {
 	Users     string `toml:"users"`
 	Plaintext string `toml:"plaintext" oneof:"never loopback always"`
+}
+
+// Quota limits each user for whom the users file has nothing else; 0 is no limit.
+type Quota struct {
+	Storage   Size `toml:"storage" min:"0" max:"1024TiB"`
+	Messages  int  `toml:"messages" min:"0" max:"1000000000"`
+	Mailboxes int  `toml:"mailboxes" min:"0" max:"1000000"`
 }
 
 // Log is about the log on standard error.

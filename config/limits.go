@@ -94,6 +94,11 @@ type MailboxLimits struct {
 	MailboxDepth     int `toml:"mailbox_depth" min:"1" max:"1000"`     // levels
 	KeywordLength    int `toml:"keyword_length" min:"16" max:"1024"`   // bytes
 	Keywords         int `toml:"keywords" min:"26" max:"65536"`        // a mailbox
+
+	MetadataValue   Size `toml:"metadata_value" min:"1KiB" max:"1MiB"`   // one annotation; RFC 5464 §4.1 asks for 1 KiB
+	MetadataEntries int  `toml:"metadata_entries" min:"10" max:"100000"` // a mailbox; it asks for 10
+	MetadataMailbox Size `toml:"metadata_mailbox" min:"10KiB" max:"8MiB"`
+	MetadataAccount Size `toml:"metadata_account" min:"100KiB" max:"128MiB"`
 }
 
 // MessageLimits bound what is parsed of a message; the bytes are always served.
@@ -138,6 +143,7 @@ func defaultLimits() Limits {
 		},
 		MailboxLimits: MailboxLimits{
 			MailboxName: 4096, MailboxComponent: 255, MailboxDepth: 64, KeywordLength: 50, Keywords: 200,
+			MetadataValue: 64 * KiB, MetadataEntries: 1000, MetadataMailbox: MiB, MetadataAccount: 16 * MiB,
 		},
 		MessageLimits: MessageLimits{
 			MIMEDepth: 100, MIMEParts: 10000, MIMEParams: 128, MIMEBoundary: 200,

@@ -160,6 +160,11 @@ func (p *parser) validateNames() {
 		'0' <= e[0] && e[0] <= '9' || 'a' <= e[0]|0x20 && e[0]|0x20 <= 'z') {
 		p.errorf("mail.escape", `use "%", or "" to refuse such names`, "%q is not possible here", e)
 	}
+	if a := p.cfg.IMAP.Admin; a != "" {
+		if scheme, _, ok := strings.Cut(a, ":"); !ok || scheme == "" || hasControl(a) || strings.ContainsAny(a, " <>") {
+			p.errorf("imap.admin", `write a URI, such as "mailto:postmaster@example.org"`, "%q is not a URI", a)
+		}
+	}
 	for i, name := range p.cfg.IMAP.Disable {
 		if name == "" || hasControl(name) || strings.ContainsAny(name, " (){%*\"\\]") {
 			p.errorf("imap.disable", `write names as CAPABILITY lists them, such as "COMPRESS=DEFLATE"`, "%q is not the name of a capability", name)
@@ -223,6 +228,8 @@ func (p *parser) validateLimits() {
 		{l.UnauthenticatedIP <= l.Unauthenticated, "unauthenticated_ip", "unauthenticated", number(l.UnauthenticatedIP), number(l.Unauthenticated)},
 		{l.DepthPreauth <= l.Depth, "depth_preauth", "depth", number(l.DepthPreauth), number(l.Depth)},
 		{l.MailboxComponent <= l.MailboxName, "mailbox_component", "mailbox_name", number(l.MailboxComponent), number(l.MailboxName)},
+		{l.MetadataValue <= l.MetadataMailbox, "metadata_value", "metadata_mailbox", l.MetadataValue, l.MetadataMailbox},
+		{l.MetadataMailbox <= l.MetadataAccount, "metadata_mailbox", "metadata_account", l.MetadataMailbox, l.MetadataAccount},
 	} {
 		if c.ok {
 			continue

@@ -123,8 +123,6 @@ func (s *accountState) put(r mailboxRecord) {
 	if other := s.byDir[r.Dir]; other != nil {
 		s.bury(r.Dir, other.UIDValidity)
 		delete(s.byID, other.ID)
-		// As special uses, they stay with the name where an index was lost.
-		s.metadata.inherit(other.ID, r.ID)
 	}
 	s.byID[r.ID], s.byDir[r.Dir] = &r, &r
 	s.highWater = max(s.highWater, r.UIDValidity)
@@ -300,7 +298,7 @@ func (s *accountState) all(size int) [][]byte {
 	for _, r := range recs {
 		add(encodeMailbox(r))
 	}
-	s.metadata.each(func(id index.MailboxID, note MetadataEntry) { add(encodeMetadata(id, note)) })
+	s.metadata.each(s.byID, func(id index.MailboxID, note MetadataEntry) { add(encodeMetadata(id, note)) })
 	if s.quota != (Quota{}) {
 		add(encodeQuota(s.quota))
 	}

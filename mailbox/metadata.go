@@ -259,19 +259,6 @@ func (m *metadata) drop(id index.MailboxID) {
 	}
 }
 
-// inherit gives those of one mailbox to another that has none.
-func (m *metadata) inherit(from, to index.MailboxID) {
-	if from == to {
-		return
-	}
-	if m.of[from] != nil && m.of[to] == nil {
-		m.of[to] = m.of[from]
-		delete(m.of, from)
-		return
-	}
-	m.drop(from)
-}
-
 // fits reports whether the limits hold once entries are set; what only removes
 // always does.
 func (m *metadata) fits(id index.MailboxID, entries []MetadataEntry, l MetadataLimits) bool {
@@ -298,10 +285,14 @@ func (m *metadata) fits(id index.MailboxID, entries []MetadataEntry, l MetadataL
 	return n <= max(l.Entries, len(notes.by)) && (grown <= 0 || size <= l.Mailbox && m.size+grown <= l.Account)
 }
 
-// each gives all in an order that is always the same.
-func (m *metadata) each(f func(index.MailboxID, MetadataEntry)) {
+// each gives all of the account and of mailboxes that are known, in an order
+// that is always the same.
+func (m *metadata) each(known map[index.MailboxID]*mailboxRecord, f func(index.MailboxID, MetadataEntry)) {
 	ids := slices.SortedFunc(maps.Keys(m.of), func(a, b index.MailboxID) int { return bytes.Compare(a[:], b[:]) })
 	for _, id := range ids {
+		if !id.IsZero() && known[id] == nil {
+			continue // another mailbox took its place, and it was not seen since
+		}
 		for _, e := range m.of[id].sorted() {
 			f(id, e)
 		}

@@ -4,7 +4,7 @@ package mailbox
 // background (RFC 8970 §4.1).
 func (c *Content) CachedPreview() (text string, ok bool) {
 	if !c.done && c.row >= 0 {
-		c.done = c.rec.get(c.ix, c.row)
+		c.done = c.cached()
 	}
 	switch {
 	case c.done:

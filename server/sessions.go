@@ -16,7 +16,12 @@ func (p *process) sessionOptions(cfg *config.Config) session.Options {
 	return session.Options{
 		Auth:  p.users,
 		Store: p.store,
-		Mail:  func(u auth.User) (mailbox.User, error) { return mailOf(cfg, u) },
+		Mail: func(u auth.User) (mailbox.User, error) {
+			if _, err := quotaOf(cfg.Quota, u.Extra); err != nil {
+				p.log.Warn("quota in the users file cannot be read; [quota] counts", "user", u.Name, "err", err)
+			}
+			return mailOf(cfg, u)
+		},
 		TLS: func() *tls.Config {
 			if certs := p.certs.Load(); certs != nil {
 				return tlsConfig(certs)
@@ -28,10 +33,11 @@ func (p *process) sessionOptions(cfg *config.Config) session.Options {
 		Logout:       p.logout,
 		Disable:      cfg.IMAP.Disable,
 		LiteralMinus: cfg.IMAP.LiteralMinus,
-		Name:         "roost",
-		Version:      p.o.Version,
-		Limits:       sessionLimits(&cfg.Limits),
-		Log:          p.log,
+		ServerAdmin:  cfg.IMAP.Admin, ServerComment: cfg.IMAP.Comment,
+		Name:    "roost",
+		Version: p.o.Version,
+		Limits:  sessionLimits(&cfg.Limits),
+		Log:     p.log,
 	}
 }
 
@@ -43,6 +49,7 @@ func mailOf(cfg *config.Config, u auth.User) (mailbox.User, error) {
 		return mailbox.User{}, fmt.Errorf("server: mail.path: %w", err)
 	}
 	out := mailbox.User{Name: u.Name, Path: path}
+	out.Quota, _ = quotaOf(cfg.Quota, u.Extra) // whoever lets users in has logged the error
 	if cfg.Mail.Index != "" {
 		if out.Index, err = config.Expand(cfg.Mail.Index, vars); err != nil {
 			return mailbox.User{}, fmt.Errorf("server: mail.index: %w", err)

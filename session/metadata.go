@@ -260,6 +260,9 @@ func (c *setMetadataCmd) run(ctx context.Context, s *Session) error {
 			if len(e.Name) > 8 && wire.EqualFold(e.Name[:8], "/shared/") {
 				return no("NOPERM", "entries that all users share are the administrator's")
 			}
+			if err := checkFilter(e.Name, e.Value); err != nil {
+				return err
+			}
 		}
 	}
 	return s.account.SetMetadata(ctx, c.name, entries)
