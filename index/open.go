@@ -12,6 +12,10 @@ import (
 // steps of time synchronisation.
 const clockSlack = 5 * time.Second
 
+// writtenSlack is how much later than its last record a journal that was closed
+// may have been written.
+const writtenSlack = 10 * time.Second
+
 // Open reads the index in o.Dir, or begins a new one in memory, which the
 // first Wait writes. Damage is repaired as far as that can be and told in
 // Recovery; the error is ErrVersion, or that of reading, and then nothing was
@@ -151,6 +155,8 @@ func (ix *Index) bigTrouble(l *loader) string {
 	case k.UIDValidity == ix.UIDValidity() && k.UIDNext > ix.UIDNext()+CeilingUIDs,
 		k.UIDValidity == ix.UIDValidity() && k.ModSeq > ix.HighestModSeq()+CeilingModSeqs:
 		return "the account knows of later UIDs or mod-sequences"
+	case l.clean && ix.info.Mtime.Sub(last) > writtenSlack:
+		return "the journal was written after it was closed: an old copy was put in its place"
 	case last.After(now.Add(clockSlack)):
 		return "the clock is behind the last record"
 	case !l.clean && now.Sub(last) > heartbeatLimit:

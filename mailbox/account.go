@@ -329,7 +329,7 @@ func (a *Account) openLive(ctx context.Context, lm *liveMailbox, dir disk.Dir) (
 		FS: a.st.o.FS, Dir: md, IndexDir: indexDir, Slot: lm.slot, Released: lm.release,
 		Namer: a.st.namer, Watcher: a.st.o.Watcher, Owner: a.user, Log: a.log.With("mailbox", lm.slot.name()), Counters: a.st.o.Counters,
 		KeepNew: a.st.o.KeepNew, Fsync: a.st.o.Fsync, Quota: a.quota,
-		Foreign: &foreignOptions{Default: a.foreignDefault},
+		Foreign: &foreignOptions{Default: a.foreignDefault}, MayJump: a.st.mayJump,
 	})
 }
 

@@ -36,6 +36,8 @@ type mailboxOptions struct {
 	Log      *slog.Logger     // nil: discard
 	Counters *Counters        // nil: private ones
 
+	// MayJump reports whether a client may make a mailbox jump now; nil: always.
+	MayJump func(index.MailboxID) bool
 	Quota   *quota      // of the account; nil: none
 	KeepNew bool        // leave mail in new/ until a flag must be written
 	Fsync   index.Fsync // what a flush waits for

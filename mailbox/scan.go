@@ -39,6 +39,8 @@ type fileState struct {
 	limbo    map[index.Row]strike
 	goneKeys map[string]index.Row // while a scan is followed: messages without a file, by key
 	massive  bool                 // a mass disappearance was logged
+	doubt    bool                 // the last scan found that this may be another directory
+	accept   bool                 // the operator says that what is missing is gone
 
 	adopted   *adoption // while the mailbox is loaded and takes it over
 	reconcile bool      // names must be compared with flags
@@ -117,7 +119,7 @@ func (mb *Mailbox) scan(ctx context.Context) error {
 	if !st.watched && !st.polling && st.off == 0 {
 		mb.watch()
 	}
-	st.wantScan, st.scanAt = false, time.Time{}
+	st.wantScan, st.scanAt, st.doubt = false, time.Time{}, false
 	if err := mb.dir.Scan(&st.listing); err != nil {
 		mb.setOffline(err)
 		return mb.trouble(err)
@@ -137,7 +139,9 @@ func (mb *Mailbox) scan(ctx context.Context) error {
 	if st.listing.Len() > lookAtMost {
 		st.listing = maildir.Listing{} // a large one is rare: give it back
 	}
-	mb.setOnline()
+	if !st.doubt {
+		mb.setOnline()
+	}
 	return nil
 }
 
@@ -357,14 +361,14 @@ func (mb *Mailbox) strike(gone []index.Row) {
 		if massive {
 			over = s.counting >= massStrikes && now.Sub(s.first) >= massTime
 		}
-		if over {
+		if over || st.accept && counting {
 			out = append(out, row)
 			continue
 		}
 		next[row] = s
 	}
 	st.limbo = next
-	if massive && !mb.lossIsReal(len(still), live) {
+	if massive && !st.accept && !mb.lossIsReal(len(still), live) {
 		st.scanAt = now.Add(massTime / massStrikes)
 		return
 	}
@@ -392,7 +396,7 @@ func (mb *Mailbox) found(row index.Row) bool {
 }
 
 // lossIsReal reports whether a mass disappearance may be believed once it has
-// lasted (R17): the directory still is the one that holds our index. If it does
+// lasted (R17): the directory still is the one that the index is of. If it is
 // not, the mailbox goes offline.
 func (mb *Mailbox) lossIsReal(n, live int) bool {
 	if !mb.files.massive {
@@ -403,12 +407,16 @@ func (mb *Mailbox) lossIsReal(n, live int) bool {
 	if err == nil {
 		var ok bool
 		if ok, err = mb.o.Slot.inPlace(mb.dir.Root()); err == nil && ok {
+			ok, err = mb.ownDirectory()
+		}
+		if err == nil && ok {
 			return true
 		}
 		if err == nil {
-			err = fs.ErrNotExist
+			err = errOtherDirectory
 		}
 	}
+	mb.files.doubt = true
 	mb.setOffline(err)
 	return false
 }

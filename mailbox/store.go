@@ -68,6 +68,7 @@ type Store struct {
 	accounts map[disk.Identity]*Account
 	closed   bool
 	live     liveList
+	jumps    jumpLog
 }
 
 // User is who opens an account.
@@ -113,7 +114,7 @@ func NewStore(o Options) (*Store, error) {
 	}
 	return &Store{
 		o: o, namer: maildir.NewNamer(host, o.FS.Now, nil),
-		accounts: map[disk.Identity]*Account{},
+		accounts: map[disk.Identity]*Account{}, jumps: jumpLog{},
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package session
 
 import (
 	"iter"
+	"math"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -49,6 +50,19 @@ func scanQResync(sc *wire.Scanner) *qresync {
 		sc.Fail("missing parenthesis")
 	}
 	return &q
+}
+
+// highestUID is the highest UID that the client says it has seen; 0 if it does
+// not say. A range without an end in sight is no memory of a message.
+func (q *qresync) highestUID() (highest imap.UID) {
+	for _, set := range []imap.UIDSet{q.known, q.uids} {
+		for _, r := range set {
+			if r.Stop != math.MaxUint32 {
+				highest = max(highest, r.Stop)
+			}
+		}
+	}
+	return highest
 }
 
 // resynchronize tells what happened since q: VANISHED (EARLIER), then the flags

@@ -69,6 +69,9 @@ func (c *selectCmd) run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return err
 	}
+	if q := c.qresync; q != nil && q.uidValidity == mb.UIDValidity() {
+		mb.ClientKnows(q.highestUID(), q.modSeq)
+	}
 	view, err := mb.Open(ctx, c.readOnly, &s.barrier)
 	if err != nil {
 		mb.Release()
