@@ -28,6 +28,9 @@ type cacheFiller struct {
 	rows  []index.Row
 	metas map[index.Row]index.Meta
 	ids   map[index.Row]fileID // files looked at since the load, of new messages
+
+	inodes     bool         // readInodes is asked for
+	inodesRead *index.Index // it was done for
 }
 
 func (cf *cacheFiller) init(mb *Mailbox) {
@@ -127,6 +130,25 @@ func (cf *cacheFiller) learned(ix *index.Index, row index.Row, served int64, inf
 	}
 }
 
+// wantInodes asks for readInodes, which is done once for an index.
+func (cf *cacheFiller) wantInodes() {
+	ix := cf.mb.index()
+	cf.mu.Lock()
+	defer cf.mu.Unlock()
+	if cf.inodesRead != ix {
+		cf.inodesRead, cf.inodes = ix, true
+		cf.poke()
+	}
+}
+
+func (cf *cacheFiller) inodesWanted() bool {
+	cf.mu.Lock()
+	defer cf.mu.Unlock()
+	want := cf.inodes
+	cf.inodes = false
+	return want
+}
+
 // meta queues facts about a message.
 func (cf *cacheFiller) meta(ix *index.Index, m index.Meta) {
 	cf.mu.Lock()
@@ -156,6 +178,9 @@ func (cf *cacheFiller) run(ctx context.Context) {
 			cf.flush(0)
 			return
 		case <-cf.wake:
+		}
+		if cf.inodesWanted() {
+			cf.mb.readInodes(ctx)
 		}
 		for ctx.Err() == nil {
 			row, ok := cf.next()

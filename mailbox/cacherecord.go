@@ -146,14 +146,3 @@ func digestOf(f io.ReaderAt, size int64) (d [16]byte, err error) {
 	copy(d[:], sum[:])
 	return d, nil
 }
-
-// A fileID knows a file again under another name (R13).
-type fileID struct {
-	id    disk.Identity
-	size  int64
-	mtime time.Time
-}
-
-func (id fileID) matches(info disk.Info) bool {
-	return id.id == info.Identity && id.size == info.Size
-}

@@ -62,8 +62,9 @@ type Mailbox struct {
 	offline     error // why it cannot be used now; nil: it can
 	readOnly    bool
 	bases       *baseTable // nil: not needed yet
-	firstRecent imap.UID   // messages from it on are \Recent to the next session
-	recentExtra uidRanges  // others that are, after the first indexing
+	inodes      inodePrints
+	firstRecent imap.UID  // messages from it on are \Recent to the next session
+	recentExtra uidRanges // others that are, after the first indexing
 	words       keywordSlots
 	work        workState
 }
@@ -259,6 +260,7 @@ func (mb *Mailbox) settleIdentity(rec index.Recovery, c claim, adopted *adoption
 func (mb *Mailbox) adoptIndexLocked() {
 	ix := mb.ix
 	mb.bases = nil
+	mb.inodes = inodePrints{}
 	var gone []index.Row
 	if ix.Live() != ix.Len() {
 		for row := range index.Row(ix.Len()) {

@@ -184,7 +184,14 @@ func TestAddedField(t *testing.T) {
 	wantText(t, v, "1:1(FS) 2:2(S)")
 	f.reopenView(&v)
 	wantText(t, v, "1:1(FS) 2:2(S)")
-	// another file under the same key
+	// another file under the same key, once it is known what this one is
+	for n := range 2 {
+		c := v.Content(SeqNum(n + 1))
+		if _, err := c.Envelope(); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
 	f.unlink("cur/2.a.h:2,S")
 	f.deliver("cur/2.a.h,U=8:2,S")
 	f.eventually("a new message, and the old one gone", func() bool {

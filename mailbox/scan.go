@@ -33,14 +33,14 @@ type fileState struct {
 	events     []maildir.Event
 	hints      []hint
 
-	missing  map[index.Row]missing
-	twins    map[index.Row]hint
-	busy     map[hint]time.Time
-	limbo    map[index.Row]strike
-	goneKeys map[string]index.Row // while a scan is followed: messages without a file, by key
-	massive  bool                 // a mass disappearance was logged
-	doubt    bool                 // the last scan found that this may be another directory
-	accept   bool                 // the operator says that what is missing is gone
+	missing map[index.Row]missing
+	twins   map[index.Row]hint
+	busy    map[hint]time.Time
+	limbo   map[index.Row]strike
+	gone    *goneKeys // of a scan that is being followed, if it may need them
+	massive bool      // a mass disappearance was logged
+	doubt   bool      // the last scan found that this may be another directory
+	accept  bool      // the operator says that what is missing is gone
 
 	adopted   *adoption // while the mailbox is loaded and takes it over
 	reconcile bool      // names must be compared with flags
@@ -67,15 +67,14 @@ func (f *fileState) init() {
 
 // What R2 and R17 ask for.
 const (
-	strikeGap     = time.Second
-	anyStrikes    = 10
-	massTime      = 30 * time.Second
-	massStrikes   = 3
-	massFloor     = 100
-	rescanTime    = 1200 * time.Millisecond
-	lookAtMost    = 4096 // new names that are looked at one by one
-	lockedAtOnce  = 4096 // names looked up under one lock
-	goneKeysLimit = 1 << 16
+	strikeGap    = time.Second
+	anyStrikes   = 10
+	massTime     = 30 * time.Second
+	massStrikes  = 3
+	massFloor    = 100
+	rescanTime   = 1200 * time.Millisecond
+	lookAtMost   = 4096 // new names that are looked at one by one
+	lockedAtOnce = 4096 // names looked up under one lock
 )
 
 // provedEqual reports whether the directories are as the index was proved to be.
@@ -129,12 +128,17 @@ func (mb *Mailbox) scan(ctx context.Context) error {
 		st.scanned = maildir.Stamps{}
 		st.scanAt = time.Now().Add(rescanTime)
 	}
+	if st.listing.Len() > 0 {
+		name, p := st.listing.File(0)
+		mb.askInode(p, string(name), st.listing.Inode(0))
+	}
 	seen, unknown, moved := mb.match(rows)
 	gone := mb.unseen(seen, rows)
 	if err := mb.followScan(ctx, unknown, moved, gone); err != nil {
 		return err
 	}
 	mb.strike(gone)
+	st.gone = nil
 	st.first, st.recovering = false, false
 	if st.listing.Len() > lookAtMost {
 		st.listing = maildir.Listing{} // a large one is rare: give it back
@@ -162,6 +166,9 @@ func (mb *Mailbox) match(rows index.Row) (seen []uint64, unknown, moved []int32)
 				continue
 			case row < rows:
 				seen[row/64] |= 1 << (row % 64)
+			}
+			if mb.inodes.told {
+				mb.inodes.set(row, l.Inode(i))
 			}
 			if !sameName(mb.ix.Name(row), n, p) {
 				moved = append(moved, int32(i))
@@ -199,17 +206,9 @@ func (mb *Mailbox) unseen(seen []uint64, rows index.Row) (gone []index.Row) {
 func (mb *Mailbox) followScan(ctx context.Context, unknown, moved []int32, gone []index.Row) error {
 	st := &mb.files
 	l := &st.listing
-	if len(gone) > 0 && len(unknown) > 0 && len(gone) < goneKeysLimit {
-		st.goneKeys = make(map[string]index.Row, len(gone))
-		ix := mb.index()
-		for _, row := range gone {
-			key := string(maildir.Key([]byte(ix.Base(row))))
-			if _, twice := st.goneKeys[key]; twice {
-				row = index.NoRow
-			}
-			st.goneKeys[key] = row
-		}
-		defer func() { st.goneKeys = nil }()
+	st.gone = nil
+	if len(gone) > 0 && len(unknown) > 0 {
+		st.gone = newGoneKeys(mb.index(), gone)
 	}
 	var f found
 	var again []hint
@@ -239,14 +238,14 @@ func (mb *Mailbox) takeNames(f *found, list []int32) (again []hint) {
 	for _, key := range keys {
 		n, p := l.At(int(key.i))
 		_, expunged := mb.work.unlink[string(n.Base)]
-		if expunged || bytes.Equal(n.Base, last) || mb.files.goneKeys != nil {
+		if expunged || bytes.Equal(n.Base, last) || mb.files.gone != nil {
 			again = append(again, hint{place: p, name: n.String()})
 			continue
 		}
 		last = n.Base
 		f.arrivals = append(f.arrivals, arrival{add: index.Add{
 			Base: string(n.Base), Name: indexName(n, p), Size: index.UnknownSize,
-		}})
+		}, print: l.Inode(int(key.i))})
 	}
 	return again
 }
@@ -388,11 +387,11 @@ func (mb *Mailbox) strike(gone []index.Row) {
 
 // found reports whether the scan has given row another base. mb.mu must be held.
 func (mb *Mailbox) found(row index.Row) bool {
-	if mb.files.goneKeys == nil {
+	if mb.files.gone == nil {
 		return false
 	}
-	_, ok := mb.files.goneKeys[string(maildir.Key([]byte(mb.ix.Base(row))))]
-	return !ok // look takes out what it has matched
+	_, ok := mb.files.gone.found[row]
+	return ok
 }
 
 // lossIsReal reports whether a mass disappearance may be believed once it has

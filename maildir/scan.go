@@ -66,9 +66,10 @@ func (d *Dir) Granule() time.Duration {
 	return Granule
 }
 
-// listed is one name of a Listing: 12 bytes and the name.
+// listed is one name of a Listing: 16 bytes and the name.
 type listed struct {
 	off     uint32
+	inode   uint32 // InodePrint
 	size    uint8
 	base    uint8 // length
 	place   Place
@@ -117,6 +118,15 @@ func (l *Listing) File(i int) ([]byte, Place) {
 	return l.names[e.off : e.off+uint32(e.size) : e.off+uint32(e.size)], e.place
 }
 
+// Inode is the InodePrint of name i, as the directory tells it.
+func (l *Listing) Inode(i int) uint32 { return l.list[i].inode }
+
+// InodePrint is an inode in four octets, never 0. Where inodes are no longer
+// than that it is the inode.
+func InodePrint(ino uint64) uint32 {
+	return max(uint32(ino^ino>>32), 1)
+}
+
 func (l *Listing) reset(sep Sep) {
 	*l = Listing{sep: sep, names: l.names[:0], list: l.list[:0]}
 }
@@ -140,7 +150,7 @@ func (l *Listing) add(e disk.Entry, p Place) bool {
 		return false
 	}
 	l.list = append(l.list, listed{
-		off: uint32(len(l.names)), size: uint8(len(e.Name)), base: uint8(len(n.Base)),
+		off: uint32(len(l.names)), inode: InodePrint(e.Ino), size: uint8(len(e.Name)), base: uint8(len(n.Base)),
 		place: p, exact: len(n.Exact) > 0, letters: n.Letters,
 	})
 	l.names = append(l.names, e.Name...)
