@@ -63,8 +63,9 @@ var capabilityList = []capability{
 	{name: "THREAD=REFERENCES", states: loggedIn},     // RFC 5256
 	{name: "THREAD=REFS", states: loggedIn},           // draft-ietf-morg-inthread
 	{name: "MULTISEARCH", states: loggedIn},           // RFC 7377
-	{name: "I18NLEVEL=2", states: loggedIn},           // RFC 5255 §4
-	{name: "LANGUAGE", states: anyState},              // RFC 5255 §3
+	{name: "FILTERS", states: loggedIn, when: func(s *Session) bool { return !s.opt.disabled("METADATA") }}, // RFC 5466
+	{name: "I18NLEVEL=2", states: loggedIn}, // RFC 5255 §4
+	{name: "LANGUAGE", states: anyState},    // RFC 5255 §3
 
 	{name: "METADATA", states: loggedIn},      // RFC 5464; that it includes METADATA-SERVER goes without saying
 	{name: "LIST-METADATA", states: loggedIn}, // RFC 9590

@@ -144,6 +144,9 @@ func (c *multiSearchCmd) run(ctx context.Context, s *Session) error {
 	if c.charset && s.enabled.utf8 && !s.enabled.rev2 {
 		return bad("no CHARSET with UTF8=ACCEPT") // RFC 6855 §3
 	}
+	if err := c.expandFilters(ctx, s); err != nil {
+		return err
+	}
 	names, err := c.resolve(ctx, s)
 	if err != nil {
 		return err

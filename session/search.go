@@ -68,6 +68,9 @@ func (c *searchCmd) run(ctx context.Context, s *Session) error {
 
 // search runs the search itself.
 func (c *searchCmd) search(ctx context.Context, s *Session) (mailbox.SearchResult, error) {
+	if err := c.expandFilters(ctx, s); err != nil {
+		return mailbox.SearchResult{}, err
+	}
 	if c.badCharset {
 		return mailbox.SearchResult{}, no(searchCharsets, "charset not supported, or text not valid in it")
 	}

@@ -42,6 +42,7 @@ type searchCmd struct {
 	// or octets that are not valid in it. The answer is NO, not BAD.
 	badCharset bool
 	criteria   *mailbox.Criteria
+	filters    []filterUse // FILTER keys that are still to be expanded
 
 	bounded bool     // the limit on messages holds (RFC 9738)
 	lowest  imap.UID // which ends here; 0: it was not reached
@@ -209,6 +210,8 @@ func (p *searchParser) argumentKey(name string) *mailbox.Criteria {
 		return mailbox.Younger(sc.NZNumber())
 	case "MODSEQ":
 		return p.modSeq()
+	case "FILTER": // RFC 5466 §3.1
+		return p.filter()
 	case "NOT":
 		return mailbox.Not(p.key())
 	case "OR":
