@@ -10,6 +10,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -27,6 +28,7 @@ func main() {
 	flag.StringVar(&o.roost, "roost", "./roost", "the roost binary")
 	flag.IntVar(&o.messages, "messages", 10000, "how many ordinary messages")
 	flag.Uint64Var(&o.seed, "seed", 1, "of the ordinary messages")
+	flag.BoolVar(&o.small, "small", false, "ordinary messages without their bodies: for very many")
 	flag.StringVar(&o.only, "only", "", "only commands that contain this")
 	flag.BoolVar(&o.keep, "keep", false, "keep the directory")
 	flag.IntVar(&o.repeat, "repeat", 3, "how often each command runs; the first time counts as cold, the best of the others as warm")
@@ -47,6 +49,7 @@ type options struct {
 	roost    string
 	messages int
 	seed     uint64
+	small    bool
 	only     string
 	keep     bool
 	repeat   int
@@ -230,6 +233,9 @@ func fill(home string, o *options) (int, error) {
 	var last time.Time
 	for m := range testmail.Corpus(o.messages, o.seed, start) {
 		last = m.Received
+		if head, _, ok := bytes.Cut(m.Raw, []byte("\n\n")); o.small && ok {
+			m.Raw = append(head, "\n\n"...)
+		}
 		if err := place(m); err != nil {
 			return 0, err
 		}
