@@ -52,7 +52,9 @@ type Dir interface {
 	// Path is for messages and logs only.
 	Path() string
 	// WatchPath is a path that names this very directory, moved or not, for
-	// as long as the Dir is open (/proc/self/fd/N); "" where that cannot be had.
+	// as long as the Dir is open (/proc/self/fd/N). Without procfs it is the
+	// path that the Dir was opened by, while that still names it, else "": ask
+	// again once the watch is there.
 	WatchPath() string
 
 	// OpenDir opens the directory name (O_DIRECTORY|O_NOFOLLOW).

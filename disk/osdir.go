@@ -28,10 +28,19 @@ func newDir(o *osFS, fd int, path string) *osDir {
 func (d *osDir) Path() string { return d.path }
 
 func (d *osDir) WatchPath() string {
-	if !procFD() {
+	if procFD() {
+		return "/proc/self/fd/" + strconv.Itoa(d.fd)
+	}
+	return d.pathIfSame()
+}
+
+// pathIfSame is the path of the directory while that still names it, else "".
+func (d *osDir) pathIfSame() string {
+	var at, open unix.Stat_t
+	if unix.Stat(d.path, &at) != nil || unix.Fstat(d.fd, &open) != nil || at.Dev != open.Dev || at.Ino != open.Ino {
 		return ""
 	}
-	return "/proc/self/fd/" + strconv.Itoa(d.fd)
+	return d.path
 }
 
 // fail makes the error of a call on name in d.

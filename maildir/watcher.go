@@ -146,6 +146,12 @@ func (w *Watcher) add(dir disk.Dir, owner string, tag int, q *Queue) error {
 		w.drop(wt)
 		return fmt.Errorf("%w: %w", ErrNoWatch, err)
 	}
+	if dir.WatchPath() != wt.path { // without procfs: another directory took the path meanwhile
+		if w.drop(wt) {
+			w.backend.Remove(wt.path) // gone with the directory, if it is an error
+		}
+		return fmt.Errorf("%w: the directory was moved", ErrNoWatch)
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -149,7 +150,7 @@ func (p *process) openMail(cfg *config.Config) (stop func(), err error) {
 		return stop, err
 	}
 	if cfg.Mail.Watch != "poll" {
-		if p.watcher, err = maildir.NewWatcher(maildir.WatchOptions{FS: disk.OS()}); err != nil {
+		if p.watcher, err = maildir.NewWatcher(maildir.WatchOptions{FS: disk.OS(), TempDir: fenceDir(cfg)}); err != nil {
 			if cfg.Mail.Watch == "inotify" {
 				return stop, fmt.Errorf("server: %w; raise fs.inotify.max_user_instances, or set [mail] watch = \"poll\"", err)
 			}
@@ -181,6 +182,16 @@ func (p *process) openMail(cfg *config.Config) (stop func(), err error) {
 	p.sessions = session.NewServer(p.sessionOptions(cfg))
 	p.acceptor = &acceptor{reg: p.reg, log: p.log, serve: p.sessions.Serve}
 	return stop, nil
+}
+
+// fenceDir is where the watcher gets a private directory: the system's
+// temporary one, or beside the control socket where there is none (an empty
+// root directory).
+func fenceDir(cfg *config.Config) string {
+	if _, err := os.Stat(os.TempDir()); err != nil && cfg.Server.Control != "" {
+		return filepath.Dir(cfg.Server.Control)
+	}
+	return ""
 }
 
 func storeOptions(cfg *config.Config, fsys disk.FS, w *maildir.Watcher, c *mailbox.Counters, log *slog.Logger) mailbox.Options {
