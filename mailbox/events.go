@@ -98,6 +98,7 @@ func (mb *Mailbox) drain(ctx context.Context) error {
 	hints := append(fs.hints[:0], mb.takeDeferred()...)
 	for _, e := range fs.events {
 		mb.count.Events.Add(1)
+		fs.told++
 		p := maildir.Place(e.Tag)
 		switch e.Op {
 		case maildir.Appear:
@@ -195,11 +196,17 @@ func (mb *Mailbox) bringUpToDate(ctx context.Context) error {
 		if fs.scanStable && !fs.wantScan {
 			scanned := fs.scanned
 			mb.quiet.Store(&scanned)
+			fs.quietTold = fs.told
 		}
 		return nil
 	}
-	if fs.watched && stamps.Settled(now, stillTime) {
+	still := stillTime
+	if stamps.Coarse() {
+		still = mb.dir.Granule()
+	}
+	if fs.watched && stamps.Settled(now, still) {
 		mb.quiet.Store(&stamps)
+		fs.quietTold = fs.told
 	}
 	return nil
 }
@@ -214,20 +221,33 @@ func (mb *Mailbox) deferHintLocked(h hint) {
 	}
 }
 
-// takeDeferred gives the hints that were put off and can be followed now.
-func (mb *Mailbox) takeDeferred() []hint {
+// takeDeferred gives the hints that were put off and can be followed now: those
+// about files that nobody is working on any more.
+func (mb *Mailbox) takeDeferred() (ready []hint) {
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
-	if len(mb.work.deferred) == 0 || len(mb.work.moving)+len(mb.work.reserved) > 0 {
-		return nil
-	}
 	if mb.work.overflow {
 		mb.work.overflow = false
 		mb.files.wantScan = true
 	}
-	d := mb.work.deferred
-	mb.work.deferred = nil
-	return d
+	kept := mb.work.deferred[:0]
+	for _, h := range mb.work.deferred {
+		n, err := maildir.ParseName([]byte(h.name), mb.dir.Sep())
+		if err != nil {
+			continue
+		}
+		_, reserved := mb.work.reserved[string(n.Base)]
+		row := mb.basesLocked().find(mb.ix, n.Base)
+		_, moving := mb.work.moving[row]
+		if reserved || moving || row == index.NoRow && mb.keyMovesLocked(n.Base) {
+			kept = append(kept, h)
+			continue
+		}
+		ready = append(ready, h)
+	}
+	clear(mb.work.deferred[len(kept):])
+	mb.work.deferred = kept
+	return ready
 }
 
 // written drops what the cache says of a file that was changed in place (R11).

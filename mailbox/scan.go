@@ -32,6 +32,8 @@ type fileState struct {
 	listing    maildir.Listing
 	events     []maildir.Event
 	hints      []hint
+	told       uint64 // events so far
+	quietTold  uint64 // told, when quiet was last set
 
 	missing map[index.Row]missing
 	twins   map[index.Row]hint
@@ -137,7 +139,7 @@ func (mb *Mailbox) scan(ctx context.Context) error {
 	if err := mb.followScan(ctx, unknown, moved, gone); err != nil {
 		return err
 	}
-	mb.strike(gone)
+	mb.strike(mb.notOurs(gone))
 	st.gone = nil
 	st.first, st.recovering = false, false
 	if st.listing.Len() > lookAtMost {
@@ -186,20 +188,33 @@ func sameName(have index.Name, n maildir.Name, p maildir.Place) bool {
 		(have.Where&index.ExactInfo != 0) == (len(n.Exact) > 0) && have.Exact == string(n.Exact)
 }
 
-// unseen are the messages from before the scan that it did not see. Those that
-// we renamed meanwhile prove nothing.
+// unseen are the messages from before the scan that it did not see.
 func (mb *Mailbox) unseen(seen []uint64, rows index.Row) (gone []index.Row) {
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
 	mb.live.each(0, rows, func(row index.Row) bool {
 		if seen[row/64]>>(row%64)&1 == 0 {
-			if _, ours := mb.work.touched[row]; !ours {
-				gone = append(gone, row)
-			}
+			gone = append(gone, row)
 		}
 		return true
 	})
 	return gone
+}
+
+// notOurs leaves out the messages that we have renamed since the scan began, or
+// are renaming: that it did not see them proves nothing.
+func (mb *Mailbox) notOurs(gone []index.Row) []index.Row {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	kept := gone[:0]
+	for _, row := range gone {
+		_, touched := mb.work.touched[row]
+		_, moving := mb.work.moving[row]
+		if !touched && !moving {
+			kept = append(kept, row)
+		}
+	}
+	return kept
 }
 
 // followScan publishes what the listing shows.
@@ -237,7 +252,9 @@ func (mb *Mailbox) takeNames(f *found, list []int32) (again []hint) {
 	var last []byte
 	for _, key := range keys {
 		n, p := l.At(int(key.i))
+		mb.mu.Lock()
 		_, expunged := mb.work.unlink[string(n.Base)]
+		mb.mu.Unlock()
 		if expunged || bytes.Equal(n.Base, last) || mb.files.gone != nil {
 			again = append(again, hint{place: p, name: n.String()})
 			continue

@@ -87,7 +87,7 @@ func (mb *Mailbox) look(f *found, h hint) error {
 	row := mb.basesLocked().find(mb.ix, n.Base)
 	_, reserved := mb.work.reserved[string(n.Base)]
 	_, moving := mb.work.moving[row]
-	if reserved || moving {
+	if reserved || moving || row == index.NoRow && mb.keyMovesLocked(n.Base) {
 		mb.deferHintLocked(h)
 		mb.mu.Unlock()
 		return nil

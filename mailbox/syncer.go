@@ -127,20 +127,19 @@ func (mb *Mailbox) tick(ctx context.Context) {
 		return
 	}
 	st := &mb.files
-	events := mb.count.Events.Load()
 	stamps, err := mb.dir.Stamps()
 	if err != nil {
 		mb.setOffline(err)
 		return
 	}
-	if quiet := mb.quiet.Load(); quiet == nil || *quiet != stamps {
+	if quiet, told := mb.quiet.Load(), st.quietTold; quiet == nil || *quiet != stamps {
 		mb.mu.Lock()
 		ours := mb.work.renames
 		mb.mu.Unlock()
 		if err := mb.bringUpToDate(ctx); err != nil {
 			mb.log.Debug("bring up to date", "err", err)
 		}
-		if st.watched && !ours && quiet != nil && mb.count.Events.Load() == events {
+		if st.watched && !ours && quiet != nil && st.told == told {
 			mb.log.Warn("the directories changed and no event told so; scanning")
 			st.wantScan = true
 		}

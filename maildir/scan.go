@@ -48,6 +48,12 @@ func (s Stamps) Settled(now time.Time, granule time.Duration) bool {
 	return s[New].Settled(now, granule) && s[Cur].Settled(now, granule)
 }
 
+// Coarse reports that the file system may count in whole seconds: then two
+// changes within one second look like one.
+func (s Stamps) Coarse() bool {
+	return s[New].Mtime%int64(time.Second) == 0 || s[Cur].Mtime%int64(time.Second) == 0
+}
+
 // Stamps reads the stamps of both places: two system calls.
 func (d *Dir) Stamps() (s Stamps, err error) {
 	for _, p := range []Place{New, Cur} {
