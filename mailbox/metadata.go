@@ -197,6 +197,7 @@ func (a *Account) SetMetadata(ctx context.Context, name string, entries []Metada
 	if err != nil {
 		return fmt.Errorf("mailbox: set metadata: %w", err)
 	}
+	a.noteMetadata(id, entries)
 	return nil
 }
 

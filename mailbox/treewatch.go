@@ -441,3 +441,19 @@ func (t *TreeWatch) Metadata() (changes []MetadataChange, overflow bool) {
 	t.notes, t.overflow = nil, false
 	return changes, overflow
 }
+
+// Subscribed reports whether name was subscribed when t looked last.
+func (t *TreeWatch) Subscribed(name string) bool { return t.last.get(name).Subscribed }
+
+// OwnMetadata says that the session itself has set annotations: that is not
+// told to it.
+func (t *TreeWatch) OwnMetadata(name string, entries []MetadataEntry) {
+	t.a.trees.mu.Lock()
+	defer t.a.trees.mu.Unlock()
+	for i, c := range t.notes {
+		if c.Mailbox == name && slices.EqualFunc(c.Entries, entries, func(e string, m MetadataEntry) bool { return e == m.Name }) {
+			t.notes = slices.Delete(t.notes, i, i+1)
+			return
+		}
+	}
+}

@@ -108,6 +108,7 @@ func (c *appendCmd) run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return tryCreate(err)
 	}
+	s.ownMessages(mb, uids)
 	return s.ok(appendUID(uidValidity, uids), "")
 }
 

@@ -53,12 +53,15 @@ var capabilityList = []capability{
 	{name: "SAVEDATE", states: loggedIn},                                                                  // RFC 8514
 	{name: "BINARY", states: loggedIn},                                                                    // RFC 3516
 	{name: "MULTIAPPEND", states: loggedIn},                                                               // RFC 3502
+	{name: "NOTIFY", states: loggedIn},                                                                    // RFC 5465
 	{name: "INPROGRESS", states: loggedIn},                                                                // RFC 9585
 
 	// Searching, sorting and threading.
 	{name: "SORT", states: loggedIn},                  // RFC 5256
 	{name: "SORT=DISPLAY", states: loggedIn},          // RFC 5957
 	{name: "ESORT", states: loggedIn},                 // RFC 5267 §3
+	{name: "CONTEXT=SEARCH", states: loggedIn},        // RFC 5267 §4
+	{name: "CONTEXT=SORT", states: loggedIn},          // RFC 5267 §4
 	{name: "THREAD=ORDEREDSUBJECT", states: loggedIn}, // RFC 5256
 	{name: "THREAD=REFERENCES", states: loggedIn},     // RFC 5256
 	{name: "THREAD=REFS", states: loggedIn},           // draft-ietf-morg-inthread

@@ -87,6 +87,7 @@ var commands = map[string]command{
 	"SELECT":  {states: loggedIn, sync: syncNothing, parse: parseSelect},
 	"EXAMINE": {states: loggedIn, sync: syncNothing, parse: parseExamine},
 	"IDLE":    {states: loggedIn, sync: everything, parse: noArgs(runIdle)},
+	"NOTIFY":  {states: loggedIn, sync: everything, parse: parseNotify}, // RFC 5465
 
 	"CREATE":      {states: loggedIn, sync: everything, parse: parseCreate},
 	"DELETE":      {states: loggedIn, sync: everything, parse: oneName(runDelete)},
@@ -114,26 +115,27 @@ var commands = map[string]command{
 	"SETQUOTA":     {states: loggedIn, sync: everything, parse: parseSetQuota},
 
 	// RFC 9051 §6.4, selected
-	"UIDBATCHES":  {states: selected, sync: everything, parse: parseUIDBatches},  // RFC 10022
-	"CHECK":       {states: selected, sync: everything, parse: noArgs(runCheck)}, // RFC 3501 §6.4.1
-	"CLOSE":       {states: selected, sync: syncNothing, parse: noArgs(runClose)},
-	"UNSELECT":    {states: selected, sync: syncNothing, parse: noArgs(runUnselect)},
-	"EXPUNGE":     {states: selected, sync: everything, own: ownsExpunges, parse: noArgs(runExpunge)},
-	"UID EXPUNGE": {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDExpunge},
-	"SEARCH":      {states: selected, sync: noExpunge, numbers: true, parse: parseSearch},
-	"UID SEARCH":  {states: selected, sync: everything, parse: parseUIDSearch},
-	"SORT":        {states: selected, sync: noExpunge, numbers: true, parse: parseSort}, // RFC 5256
-	"UID SORT":    {states: selected, sync: everything, parse: parseUIDSort},
-	"THREAD":      {states: selected, sync: noExpunge, numbers: true, parse: parseThread}, // RFC 5256
-	"UID THREAD":  {states: selected, sync: everything, parse: parseUIDThread},
-	"FETCH":       {states: selected, sync: noExpunge, numbers: true, parse: parseFetch},
-	"UID FETCH":   {states: selected, sync: everything, parse: parseUIDFetch},
-	"STORE":       {states: selected, sync: noExpunge, numbers: true, parse: parseStore},
-	"UID STORE":   {states: selected, sync: everything, parse: parseUIDStore},
-	"COPY":        {states: selected, sync: everything, numbers: true, parse: parseCopy},
-	"UID COPY":    {states: selected, sync: everything, parse: parseUIDCopy},
-	"MOVE":        {states: selected, sync: everything, own: ownsExpunges, numbers: true, parse: parseMove},    // RFC 6851
-	"REPLACE":     {states: selected, sync: everything, own: ownsExpunges, numbers: true, parse: parseReplace}, // RFC 8508
-	"UID REPLACE": {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDReplace},
-	"UID MOVE":    {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDMove},
+	"UIDBATCHES":   {states: selected, sync: everything, parse: parseUIDBatches},  // RFC 10022
+	"CHECK":        {states: selected, sync: everything, parse: noArgs(runCheck)}, // RFC 3501 §6.4.1
+	"CLOSE":        {states: selected, sync: syncNothing, parse: noArgs(runClose)},
+	"UNSELECT":     {states: selected, sync: syncNothing, parse: noArgs(runUnselect)},
+	"EXPUNGE":      {states: selected, sync: everything, own: ownsExpunges, parse: noArgs(runExpunge)},
+	"UID EXPUNGE":  {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDExpunge},
+	"SEARCH":       {states: selected, sync: noExpunge, numbers: true, parse: parseSearch},
+	"CANCELUPDATE": {states: selected, sync: everything, parse: parseCancelUpdate}, // RFC 5267 §4.3.5
+	"UID SEARCH":   {states: selected, sync: everything, parse: parseUIDSearch},
+	"SORT":         {states: selected, sync: noExpunge, numbers: true, parse: parseSort}, // RFC 5256
+	"UID SORT":     {states: selected, sync: everything, parse: parseUIDSort},
+	"THREAD":       {states: selected, sync: noExpunge, numbers: true, parse: parseThread}, // RFC 5256
+	"UID THREAD":   {states: selected, sync: everything, parse: parseUIDThread},
+	"FETCH":        {states: selected, sync: noExpunge, numbers: true, parse: parseFetch},
+	"UID FETCH":    {states: selected, sync: everything, parse: parseUIDFetch},
+	"STORE":        {states: selected, sync: noExpunge, numbers: true, parse: parseStore},
+	"UID STORE":    {states: selected, sync: everything, parse: parseUIDStore},
+	"COPY":         {states: selected, sync: everything, numbers: true, parse: parseCopy},
+	"UID COPY":     {states: selected, sync: everything, parse: parseUIDCopy},
+	"MOVE":         {states: selected, sync: everything, own: ownsExpunges, numbers: true, parse: parseMove},    // RFC 6851
+	"REPLACE":      {states: selected, sync: everything, own: ownsExpunges, numbers: true, parse: parseReplace}, // RFC 8508
+	"UID REPLACE":  {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDReplace},
+	"UID MOVE":     {states: selected, sync: everything, own: ownsExpunges, parse: parseUIDMove},
 }

@@ -64,6 +64,7 @@ func (c *copyCmd) run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return tryCreate(err)
 	}
+	s.ownMessages(dest, res.Dest)
 	return s.ok(copyUID(&res), "")
 }
 
@@ -73,6 +74,7 @@ func (c *copyCmd) moveTo(ctx context.Context, s *Session, msgs mailbox.Seqs, des
 	msgs, lowest := s.limited(msgs)
 	res, err := s.view.Move(ctx, msgs, dest)
 	if len(res.Source) > 0 {
+		s.ownMessages(dest, res.Dest)
 		s.w.Status("", "OK", copyUID(&res), "moved")
 		if s.enabled.condstore { // RFC 7162 §3.2.9, as of EXPUNGE
 			s.cmd.later = s.highestModSeq

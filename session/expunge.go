@@ -105,7 +105,10 @@ func (s *Session) closeMailbox() {
 		s.mailbox.Release()
 		s.mailbox = nil
 	}
-	s.saved = saved{}
+	s.saved, s.contexts = saved{}, nil
+	if s.notify != nil {
+		s.notify.own = nil
+	}
 	if s.state == selected {
 		s.state = authenticated
 	}

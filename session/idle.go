@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 
+	"roost/mailbox"
 	"roost/wire"
 )
 
@@ -11,7 +12,7 @@ const maxIdleLine = 1024
 
 // runIdle is IDLE (RFC 9051 §6.3.13, RFC 2177): everything is told at once,
 // EXPUNGE too, until DONE. The read of that line is woken by the news.
-func runIdle(_ context.Context, s *Session) error {
+func runIdle(ctx context.Context, s *Session) error {
 	s.w.Continue("idling")
 	if err := s.w.Flush(); err != nil {
 		return err
@@ -20,7 +21,7 @@ func runIdle(_ context.Context, s *Session) error {
 	defer s.srv.Counters.Idling.Add(-1)
 	s.hear()
 	s.t.begin(s.in.Buffered() == 0, true)
-	s.t.listen(s.push, s.stillHere, s.opt.Limits.IdleKeepalive)
+	s.t.listen(func() error { return s.push(ctx, everything) }, s.stillHere, s.opt.Limits.IdleKeepalive)
 	line, over, err := s.in.Line(nil, maxIdleLine, maxIdleLine)
 	s.t.listen(nil, nil, 0)
 	switch {
@@ -41,12 +42,15 @@ func (s *Session) hear() {
 	}
 }
 
-// push tells the news and sends them.
-func (s *Session) push() error {
+// push tells the news that policy, and NOTIFY, allow and sends them.
+func (s *Session) push(ctx context.Context, policy mailbox.Policy) error {
 	if s.view != nil {
-		if err := s.sync(everything); err != nil {
+		if err := s.sync(ctx, s.notifyPolicy(policy, false)); err != nil {
 			return err
 		}
+	}
+	if err := s.tellNotified(ctx); err != nil {
+		return err
 	}
 	return s.w.Flush()
 }

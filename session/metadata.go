@@ -265,7 +265,13 @@ func (c *setMetadataCmd) run(ctx context.Context, s *Session) error {
 			}
 		}
 	}
-	return s.account.SetMetadata(ctx, c.name, entries)
+	if err := s.account.SetMetadata(ctx, c.name, entries); err != nil {
+		return err
+	}
+	if n := s.notify; n != nil && n.tree != nil {
+		n.tree.OwnMetadata(c.name, entries)
+	}
+	return nil
 }
 
 // scanMetadataValue reads a value; refused is why it is not taken, which is not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -63,6 +64,9 @@ func (c *searchCmd) run(ctx context.Context, s *Session) error {
 	default:
 		c.writeSearch(s, &res)
 	}
+	if c.update {
+		s.keepUpdated(c, nil, slices.AppendSeq(make([]mailbox.SeqNum, 0, res.Seqs.Len()), res.Seqs.All()))
+	}
 	return s.partly(nil, c.lowest)
 }
 
@@ -70,6 +74,9 @@ func (c *searchCmd) run(ctx context.Context, s *Session) error {
 func (c *searchCmd) search(ctx context.Context, s *Session) (mailbox.SearchResult, error) {
 	if err := c.expandFilters(ctx, s); err != nil {
 		return mailbox.SearchResult{}, err
+	}
+	if c.update && s.isUpdated(s.cmd.tag) {
+		return mailbox.SearchResult{}, bad("tag reuse") // RFC 5267 §4.3
 	}
 	if c.badCharset {
 		return mailbox.SearchResult{}, no(searchCharsets, "charset not supported, or text not valid in it")
@@ -109,7 +116,14 @@ func (s *Session) searchOptions(text string) mailbox.SearchOptions {
 
 // writeProgress tells how far a long command has come (RFC 9585 §4), at once.
 func (s *Session) writeProgress(done, total int, text string) {
-	code := `INPROGRESS ("` + s.cmd.tag + `" ` + strconv.Itoa(done) + " " + strconv.Itoa(total) + ")"
+	if done >= total {
+		return // the tagged response says so
+	}
+	tag := `"` + s.cmd.tag + `"`
+	if strings.IndexByte(tag, ']') >= 0 {
+		tag = "NIL"
+	}
+	code := "INPROGRESS (" + tag + " " + strconv.Itoa(done) + " " + strconv.Itoa(total) + ")"
 	s.w.Status("", "OK", code, text)
 	s.w.Flush() // its error stays with the Writer
 }
@@ -185,7 +199,7 @@ func (c *searchCmd) number(s *Session, n mailbox.SeqNum) uint64 {
 //	esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
 func (c *searchCmd) writeESearch(s *Session, res *mailbox.SearchResult) {
 	w, ret := s.w, c.ret
-	if ret == 0 {
+	if ret == 0 && !c.update {
 		ret = returnAll // RFC 9051 §6.4.4
 	}
 	w.Untagged()

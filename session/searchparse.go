@@ -44,6 +44,10 @@ type searchCmd struct {
 	criteria   *mailbox.Criteria
 	filters    []filterUse // FILTER keys that are still to be expanded
 
+	contexts bool        // UPDATE and CONTEXT are allowed
+	update   bool        // the result is to be updated (RFC 5267 §4.3)
+	items    []fetchItem // of UPDATE (RFC 5465 §7)
+
 	bounded bool     // the limit on messages holds (RFC 9738)
 	lowest  imap.UID // which ends here; 0: it was not reached
 }
@@ -53,7 +57,7 @@ type searchCmd struct {
 //	search         = "SEARCH" [search-return-opts] SP search-program
 //	search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
 func scanSearch(sc *wire.Scanner, uid bool) *searchCmd {
-	c := &searchCmd{uid: uid, bounded: true}
+	c := &searchCmd{uid: uid, bounded: true, contexts: true}
 	sc.SP()
 	if sc.TakeName("RETURN") {
 		sc.SP()
@@ -77,7 +81,11 @@ func scanSearch(sc *wire.Scanner, uid bool) *searchCmd {
 func (c *searchCmd) scanReturn(sc *wire.Scanner) {
 	c.extended = true
 	sc.List(func() {
-		opt, ok := searchReturnNames[sc.Name()]
+		name := sc.Name()
+		if c.contexts && c.scanContext(sc, name) {
+			return
+		}
+		opt, ok := searchReturnNames[name]
 		if !ok {
 			sc.Fail("unknown result option")
 		}
@@ -90,7 +98,7 @@ func (c *searchCmd) scanReturn(sc *wire.Scanner) {
 		}
 		c.ret |= opt
 	})
-	if c.ret == 0 {
+	if c.ret == 0 && !c.update {
 		c.ret = returnAll
 	}
 }

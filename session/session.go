@@ -35,12 +35,14 @@ type Session struct {
 	user    auth.User
 	account *mailbox.Account // from login on
 	// barrier collects what the output depends on; the Writer waits for it.
-	barrier mailbox.Barrier
-	mailbox *mailbox.Mailbox // while selected
-	view    *mailbox.View    // of it
-	saved   saved            // in it
-	partial partialPlace     // of the last FETCH of a part of something
-	enabled enabled
+	barrier  mailbox.Barrier
+	mailbox  *mailbox.Mailbox // while selected
+	view     *mailbox.View    // of it
+	saved    saved            // in it
+	partial  partialPlace     // of the last FETCH of a part of something
+	contexts []*searchContext // results that are updated
+	notify   *notifying       // nil: NOTIFY was not used
+	enabled  enabled
 
 	comparator comparator // RFC 5255 §4
 
@@ -179,6 +181,7 @@ func (s *Session) lastClose() {
 }
 
 func (s *Session) cleanUp() {
+	s.stopNotify()
 	s.closeMailbox()
 	if s.account != nil {
 		s.account.Release()
@@ -191,6 +194,7 @@ func (s *Session) one(ctx context.Context) error {
 	if s.t.stopped() {
 		return errInterrupted
 	}
+	s.listenNotify(ctx)
 	s.t.begin(s.in.Buffered() == 0, false)
 	s.cmd = running{}
 	err := s.sc.Begin()
@@ -246,8 +250,19 @@ func (s *Session) run(ctx context.Context, cmd command, r runner) error {
 		}
 	}
 	err := r.run(ctx, s)
-	if s.view == nil || errors.Is(err, mailbox.ErrGone) || s.over {
+	if errors.Is(err, mailbox.ErrGone) || s.over {
 		return err
+	}
+	if serr := s.tell(ctx, cmd, r); serr != nil {
+		return serr
+	}
+	return err
+}
+
+// tell tells the news at the end of a command.
+func (s *Session) tell(ctx context.Context, cmd command, r runner) error {
+	if s.view == nil {
+		return s.tellNotified(ctx)
 	}
 	policy := cmd.sync
 	if p, ok := r.(policied); ok {
@@ -256,10 +271,10 @@ func (s *Session) run(ctx context.Context, cmd command, r runner) error {
 	if !cmd.own && s.in.Buffered() > 0 {
 		policy = min(policy, noExpunge) // the client has sent message numbers perhaps
 	}
-	if serr := s.sync(policy); serr != nil {
-		return serr
+	if err := s.sync(ctx, s.notifyPolicy(policy, cmd.own)); err != nil {
+		return err
 	}
-	return err
+	return s.tellNotified(ctx)
 }
 
 // finish writes the tagged line. An error ends the connection.

@@ -44,7 +44,7 @@ var sortKeys = map[string]mailbox.SortKey{
 //	sort-criterion  = ["REVERSE" SP] sort-key
 //	search-criteria = charset 1*(SP search-key)
 func scanSort(sc *wire.Scanner, uid bool) *sortCmd {
-	c := &sortCmd{searchCmd: searchCmd{uid: uid}}
+	c := &sortCmd{searchCmd: searchCmd{uid: uid, contexts: true}}
 	sc.SP()
 	if sc.TakeName("RETURN") {
 		sc.SP()
@@ -104,6 +104,7 @@ func (c *sortCmd) run(ctx context.Context, s *Session) error {
 	default:
 		c.writeSort(s, &res, order)
 	}
+	s.keepUpdated(&c.searchCmd, c.by, order)
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"context"
+
 	"github.com/emersion/go-imap/v2"
 
 	"roost/mailbox"
@@ -8,7 +10,9 @@ import (
 
 // sync moves the View on and tells the client, in the order of
 // mailbox.Changes.
-func (s *Session) sync(policy mailbox.Policy) error {
+func (s *Session) sync(ctx context.Context, policy mailbox.Policy) error {
+	followed := s.notify != nil || len(s.contexts) > 0
+	s.view.WantNew(followed)
 	ch, err := s.view.Sync(policy)
 	if err != nil {
 		return err
@@ -16,8 +20,13 @@ func (s *Session) sync(policy mailbox.Policy) error {
 	if ch.Keywords {
 		s.writeFlagsInUse()
 	}
-	for _, m := range ch.Flags {
-		s.writeFetchFlags(m)
+	if s.wantsFlags() {
+		for _, m := range ch.Flags {
+			s.writeFetchFlags(m)
+		}
+	}
+	if followed {
+		s.contextsGone(&ch)
 	}
 	s.writeExpunged(ch.Expunged)
 	if ch.Exists {
@@ -25,6 +34,9 @@ func (s *Session) sync(policy mailbox.Policy) error {
 	}
 	if ch.Recent && !s.enabled.rev2 {
 		s.w.UntaggedNumber(uint64(s.view.Recent()), "RECENT") // RFC 3501 §7.3.2
+	}
+	if followed {
+		return s.follow(ctx, &ch)
 	}
 	return nil
 }
@@ -68,7 +80,7 @@ func (s *Session) writeKnownFlags() {
 // alone it does no harm.
 func (s *Session) writeFetchFlags(m mailbox.Message) {
 	s.beginFetch(m)
-	if s.enabled.rev2 || s.enabled.condstore || s.cmd.uid() { // RFC 9051 §7.5.2, RFC 7162 §3.2.4, RFC 9051 §6.4.9
+	if s.enabled.rev2 || s.enabled.condstore || s.notify != nil || s.cmd.uid() { // RFC 9051 §7.5.2, RFC 7162 §3.2.4, RFC 5465 §5.1, RFC 9051 §6.4.9
 		s.fetchUID(m)
 	}
 	s.writeFlags(m)

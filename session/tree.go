@@ -51,6 +51,7 @@ func (c *createCmd) run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return err
 	}
+	s.ownNames(ctx, c.name, "")
 	if s.offers("OBJECTID") {
 		return s.ok("MAILBOXID ("+id+")", "") // RFC 8474 §4.1
 	}
@@ -92,17 +93,29 @@ func runDelete(ctx context.Context, s *Session, name string) error {
 			}
 		}
 	}
-	return s.account.Delete(ctx, name)
+	err := s.account.Delete(ctx, name)
+	if err == nil {
+		s.ownNames(ctx, "", name)
+	}
+	return err
 }
 
 // runSubscribe is SUBSCRIBE (RFC 9051 §6.3.7), runUnsubscribe UNSUBSCRIBE
 // (RFC 9051 §6.3.8).
 func runSubscribe(ctx context.Context, s *Session, name string) error {
-	return s.account.Subscribe(ctx, name, true)
+	return s.subscribe(ctx, name, true)
 }
 
 func runUnsubscribe(ctx context.Context, s *Session, name string) error {
-	return s.account.Subscribe(ctx, name, false)
+	return s.subscribe(ctx, name, false)
+}
+
+func (s *Session) subscribe(ctx context.Context, name string, on bool) error {
+	err := s.account.Subscribe(ctx, name, on)
+	if err == nil {
+		s.ownSubscription(ctx, name, on)
+	}
+	return err
 }
 
 // renameCmd is RENAME (RFC 9051 §6.3.6).
@@ -121,5 +134,13 @@ func parseRename(sc *wire.Scanner) (runner, error) {
 }
 
 func (c *renameCmd) run(ctx context.Context, s *Session) error {
-	return s.account.Rename(ctx, c.from, c.to)
+	err := s.account.Rename(ctx, c.from, c.to)
+	switch {
+	case err != nil:
+	case c.from == "INBOX": // it stays
+		s.ownNames(ctx, c.to, "")
+	default:
+		s.ownNames(ctx, c.to, c.from)
+	}
+	return err
 }
