@@ -8,7 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -180,6 +182,30 @@ type initPlan struct {
 	files   []initFile
 	dirs    []string // of the Maildir, parents first
 	maildir string
+	owner   *initOwner // of the users file and the Maildir; nil: who runs init
+}
+
+// initOwner is the user that roost becomes.
+type initOwner struct{ uid, gid int }
+
+// ownerOf is the user name of --run-as; nil if there is none.
+func ownerOf(name string) (*initOwner, error) {
+	if name == "" {
+		return nil, nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("--run-as: %w", err)
+	}
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return nil, fmt.Errorf("--run-as: uid %q: %w", u.Uid, err)
+	}
+	gid, err := strconv.Atoi(u.Gid)
+	if err != nil {
+		return nil, fmt.Errorf("--run-as: gid %q: %w", u.Gid, err)
+	}
+	return &initOwner{uid, gid}, nil
 }
 
 type initFile struct {
@@ -196,6 +222,9 @@ func (o *initOptions) plan(password string) (*initPlan, error) {
 		return nil, err
 	}
 	p := &initPlan{}
+	if p.owner, err = ownerOf(o.runAs); err != nil {
+		return nil, err
+	}
 	cert, key := o.cert, o.key
 	if cert == "" {
 		cert, key = filepath.Join(o.dir, "fullchain.pem"), filepath.Join(o.dir, "privkey.pem")
@@ -326,10 +355,36 @@ func (p *initPlan) write(out io.Writer) error {
 			return err
 		}
 	}
+	if err := p.giveAway(); err != nil {
+		return err
+	}
 	if len(p.dirs) > 0 {
 		fmt.Fprintf(out, "made  %s\n", p.maildir)
 	} else if p.maildir != "" {
 		fmt.Fprintf(out, "found %s, left as it is\n", p.maildir)
+	}
+	return nil
+}
+
+// giveAway makes the user that roost becomes the owner of what it must read
+// and write: the users file, and the Maildir if it was made.
+func (p *initPlan) giveAway() error {
+	if p.owner == nil || os.Getuid() != 0 {
+		return nil
+	}
+	var paths []string
+	for _, f := range p.files {
+		if filepath.Base(f.path) == "users" {
+			paths = append(paths, f.path)
+		}
+	}
+	if len(p.dirs) > 0 {
+		paths = append(append(paths, p.maildir), p.dirs...)
+	}
+	for _, path := range paths {
+		if err := os.Lchown(path, p.owner.uid, p.owner.gid); err != nil {
+			return err
+		}
 	}
 	return nil
 }
