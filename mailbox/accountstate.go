@@ -298,7 +298,11 @@ func (s *accountState) all(size int) [][]byte {
 	for _, r := range recs {
 		add(encodeMailbox(r))
 	}
-	s.metadata.each(s.byID, func(id index.MailboxID, note MetadataEntry) { add(encodeMetadata(id, note)) })
+	s.metadata.each(func(id index.MailboxID, note MetadataEntry) {
+		if id.IsZero() || s.byID[id] != nil { // else another mailbox took its place, and it was not seen since
+			add(encodeMetadata(id, note))
+		}
+	})
 	if s.quota != (Quota{}) {
 		add(encodeQuota(s.quota))
 	}

@@ -286,14 +286,10 @@ func (m *metadata) fits(id index.MailboxID, entries []MetadataEntry, l MetadataL
 	return n <= max(l.Entries, len(notes.by)) && (grown <= 0 || size <= l.Mailbox && m.size+grown <= l.Account)
 }
 
-// each gives all of the account and of mailboxes that are known, in an order
-// that is always the same.
-func (m *metadata) each(known map[index.MailboxID]*mailboxRecord, f func(index.MailboxID, MetadataEntry)) {
+// each gives all in an order that is always the same.
+func (m *metadata) each(f func(index.MailboxID, MetadataEntry)) {
 	ids := slices.SortedFunc(maps.Keys(m.of), func(a, b index.MailboxID) int { return bytes.Compare(a[:], b[:]) })
 	for _, id := range ids {
-		if !id.IsZero() && known[id] == nil {
-			continue // another mailbox took its place, and it was not seen since
-		}
 		for _, e := range m.of[id].sorted() {
 			f(id, e)
 		}
