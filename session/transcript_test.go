@@ -182,6 +182,10 @@ func configure(t *testing.T, mo *mailbox.Options, opt *Options, text string) {
 		if value == "never" {
 			opt.Plaintext = nil
 		}
+	case "message_limit":
+		opt.MessageLimit = number
+	case "save_limit":
+		opt.SaveLimit = number
 	case "append":
 		opt.Limits.Append = int64(number)
 	case "quota_storage":
@@ -301,6 +305,7 @@ func (p *play) place(text string) {
 			letters += l.letter
 		}
 	}
+	letters = p.keywordLetters(dir, flags, letters)
 	file := filepath.Join(p.h.home, dir, "cur", p.base(n)+":2,"+letters)
 	if strings.Contains(flags, `\Recent`) {
 		file = filepath.Join(p.h.home, dir, "new", p.base(n))
@@ -310,6 +315,31 @@ func (p *play) place(text string) {
 	if err := os.Chtimes(file, at, at); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// keywordLetters adds the letters of the keywords in flags, which get slots in
+// dovecot-keywords as another server would give them.
+func (p *play) keywordLetters(dir, flags, letters string) string {
+	for _, name := range strings.Fields(strings.Trim(flags, "()")) {
+		switch {
+		case strings.HasPrefix(name, `\`):
+		case name == "$Forwarded":
+			letters = "P" + letters
+		default:
+			file := filepath.Join(p.h.home, dir, "dovecot-keywords")
+			known, err := os.ReadFile(file)
+			if err != nil && !os.IsNotExist(err) {
+				p.t.Fatal(err)
+			}
+			slot := strings.Count(string(known), "\n")
+			p.write(file, string(known)+strconv.Itoa(slot)+" "+name+"\n")
+			letters += string(rune('a' + slot))
+		}
+	}
+	capitals := strings.TrimRight(letters, "abcdefghijklmnopqrstuvwxyz")
+	sorted := []byte(capitals)
+	slices.Sort(sorted)
+	return string(sorted) + letters[len(capitals):]
 }
 
 // base is the base of message n of any mailbox.
