@@ -11,7 +11,7 @@ var ErrCorrupt = errors.New("deflate: corrupt stream")
 
 const (
 	windowSize = 32 << 10
-	smallInput = 512      // while the other side says little
+	smallInput = 256      // while the other side says little
 	largeInput = 16 << 10 // while it sends more than that at once
 )
 
