@@ -6,8 +6,8 @@ import "slices"
 
 // maxLoopSteps bounds the search for loops, per node. Only a link below a long
 // chain of a message that has answers already needs one; what nobody writes but
-// on purpose, a hundred thousand such links, is left unlinked.
-const maxLoopSteps = 1000
+// on purpose, very many of them, is left unlinked.
+const maxLoopSteps = 100
 
 // threadBuilder is the state of step 1: nodes with their parents. Those below
 // len(msgs) are messages, those above dummies.
