@@ -20,6 +20,7 @@ func (r *response) Error() string { return "session: " + r.kind + " " + r.text }
 // Errors that take another way than a tagged answer.
 var (
 	errAnswered  = errors.New("session: answered already") // STARTTLS
+	errIdling    = errors.New("session: in IDLE")          // answered when that ends
 	errHandshake = errors.New("session: TLS handshake failed")
 )
 

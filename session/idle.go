@@ -10,29 +10,55 @@ import (
 // maxIdleLine is what a client may send in IDLE before it is thrown out.
 const maxIdleLine = 1024
 
-// runIdle is IDLE (RFC 9051 §6.3.13, RFC 2177): everything is told at once,
-// EXPUNGE too, until DONE. The read of that line is woken by the news.
-func runIdle(ctx context.Context, s *Session) error {
+// runIdle begins IDLE (RFC 9051 §6.3.13, RFC 2177): everything is told at once,
+// EXPUNGE too, until DONE. The session waits for that as for a command.
+func runIdle(_ context.Context, s *Session) error {
 	s.w.Continue("idling")
 	if err := s.w.Flush(); err != nil {
 		return err
 	}
 	s.srv.Counters.Idling.Add(1)
-	defer s.srv.Counters.Idling.Add(-1)
-	s.hear()
-	s.t.begin(s.in.Buffered() == 0, true)
-	s.t.listen(func() error { return s.push(ctx, everything) }, s.stillHere, s.opt.Limits.IdleKeepalive)
+	s.idling = true
+	return errIdling
+}
+
+// endIdle reads the line that ends IDLE; the rest of it, as of any command, is
+// up to finish.
+func (s *Session) endIdle(ctx context.Context) error {
 	line, over, err := s.in.Line(nil, maxIdleLine, maxIdleLine)
-	s.t.listen(nil, nil, 0)
+	s.stopIdle()
 	switch {
 	case over:
 		return &wire.SyntaxError{Text: "too much in IDLE", Fatal: true}
 	case err != nil:
 		return err
 	case !wire.EqualFold(string(line), "DONE"):
-		return bad("expected DONE")
+		err = bad("expected DONE")
 	}
-	return nil
+	if serr := s.tell(ctx, commands[s.cmd.name], nil); serr != nil {
+		return serr
+	}
+	return err
+}
+
+func (s *Session) stopIdle() {
+	if s.idling {
+		s.idling = false
+		s.srv.Counters.Idling.Add(-1)
+		s.t.listen(nil, nil, 0)
+	}
+}
+
+// listen makes a wait tell the news: in IDLE, and if NOTIFY asked for them.
+func (s *Session) listen(ctx context.Context) {
+	switch {
+	case s.idling:
+		s.hear()
+		s.t.listen(func() error { return s.push(ctx, everything) }, s.stillHere, s.opt.Limits.IdleKeepalive)
+	case s.notify != nil:
+		s.hear()
+		s.t.listen(func() error { return s.tellNews(ctx) }, nil, 0)
+	}
 }
 
 // hear makes changes of the selected mailbox wake a read that waits.

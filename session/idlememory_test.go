@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"testing"
@@ -81,6 +82,14 @@ func TestIdleMemory(t *testing.T) {
 		runtime.Gosched()
 	}
 	after := residentSize(t)
+	if f := os.Getenv("ROOST_IDLE_PROFILE"); f != "" {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		t.Logf("heap %d inuse %d stack %d sys %d gc %d other %d", m.HeapAlloc/uint64(n), m.HeapInuse/uint64(n), m.StackInuse/uint64(n), m.Sys/uint64(n), m.GCSys/uint64(n), m.OtherSys/uint64(n))
+		out, _ := os.Create(f)
+		pprof.WriteHeapProfile(out)
+		out.Close()
+	}
 	each := (int64(after) - int64(before)) / int64(n)
 	t.Logf("%d idle connections: %d octets each (%d KiB in all)", n, each, (after-before)>>10)
 	if n >= 1000 && each > idleMost && !raceEnabled {

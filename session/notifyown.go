@@ -50,15 +50,6 @@ func (s *Session) notifyPolicy(p mailbox.Policy, own bool) mailbox.Policy {
 	return p
 }
 
-// listenNotify makes the wait for the next command tell news, if NOTIFY asked
-// for them.
-func (s *Session) listenNotify(ctx context.Context) {
-	if s.notify != nil {
-		s.hear()
-		s.t.listen(func() error { return s.tellNews(ctx) }, nil, 0)
-	}
-}
-
 // tellNews is what a session with NOTIFY tells between two commands: EXPUNGE
 // only with SELECTED, not with SELECTED-DELAYED (RFC 5465 §6.1).
 func (s *Session) tellNews(ctx context.Context) error {

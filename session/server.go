@@ -17,7 +17,6 @@ type Server struct {
 	Counters *Counters
 
 	options atomic.Pointer[Options]
-	drained chan struct{} // closed by Drain
 
 	mu       sync.Mutex // guards all below
 	draining bool
@@ -26,7 +25,7 @@ type Server struct {
 
 // NewServer gives a Server with options.
 func NewServer(options Options) *Server {
-	srv := &Server{Counters: newCounters(), drained: make(chan struct{}), sessions: map[*Session]struct{}{}}
+	srv := &Server{Counters: newCounters(), sessions: map[*Session]struct{}{}}
 	srv.SetOptions(options)
 	return srv
 }
@@ -48,46 +47,58 @@ func (srv *Server) SetOptions(options Options) {
 // Serve runs one connection until it ends, and closes it. With implicitTLS it
 // begins with a TLS handshake; conn may be a *tls.Conn already, else
 // Options.TLS is used. When ctx is done, the session ends with BYE.
+//
+// The goroutine of an idle connection stays in here, so that there is little on
+// its stack.
 func (srv *Server) Serve(ctx context.Context, conn net.Conn, implicitTLS bool) {
-	opt := srv.options.Load()
-	s := newSession(srv, opt, conn)
-	defer conn.Close()
+	s, stop := srv.enter(ctx, conn)
+	defer srv.leave(s, stop)
+	if !implicitTLS || s.implicitTLS(ctx) {
+		s.serve(ctx)
+	}
+}
+
+// enter makes a session for conn that ends when ctx is done; leave undoes that.
+func (srv *Server) enter(ctx context.Context, conn net.Conn) (s *Session, stop func() bool) {
+	s = newSession(srv, srv.options.Load(), conn)
 	srv.mu.Lock()
 	srv.sessions[s] = struct{}{}
 	draining := srv.draining
 	srv.mu.Unlock()
-	defer func() {
-		srv.mu.Lock()
-		defer srv.mu.Unlock()
-		delete(srv.sessions, s)
-	}()
 	srv.Counters.Connections.Add(1)
 	srv.Counters.Open.Add(1)
-	defer srv.Counters.Open.Add(-1)
-
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(ctx, s.interrupt)()
 	if draining {
 		s.interrupt()
 	}
-	if implicitTLS {
-		tc, ok := conn.(*tls.Conn)
-		if !ok {
-			config := opt.tlsConfig()
-			if config == nil {
-				opt.Log.Error("TLS connection without TLS configuration", "session", s.id)
-				return
-			}
-			tc = tls.Server(conn, config)
+	return s, context.AfterFunc(ctx, s.interrupt)
+}
+
+func (srv *Server) leave(s *Session, stop func() bool) {
+	stop()
+	srv.Counters.Open.Add(-1)
+	srv.mu.Lock()
+	delete(srv.sessions, s)
+	srv.mu.Unlock()
+	s.raw.Close()
+}
+
+// implicitTLS is the handshake of a connection that begins with TLS.
+func (s *Session) implicitTLS(ctx context.Context) bool {
+	tc, ok := s.raw.(*tls.Conn)
+	if !ok {
+		config := s.opt.tlsConfig()
+		if config == nil {
+			s.opt.Log.Error("TLS connection without TLS configuration", "session", s.id)
+			return false
 		}
-		if err := s.handshake(ctx, tc); err != nil {
-			srv.Counters.FailedHandshakes.Add(1)
-			opt.Log.Info("TLS handshake failed", "session", s.id, "remote", s.remote(), "error", err)
-			return
-		}
+		tc = tls.Server(s.raw, config)
 	}
-	s.serve(ctx)
+	if err := s.handshake(ctx, tc); err != nil {
+		s.srv.Counters.FailedHandshakes.Add(1)
+		s.opt.Log.Info("TLS handshake failed", "session", s.id, "remote", s.remote(), "error", err)
+		return false
+	}
+	return true
 }
 
 // Drain ends idle sessions with BYE at once; the others when the command that
@@ -95,10 +106,7 @@ func (srv *Server) Serve(ctx context.Context, conn net.Conn, implicitTLS bool) {
 func (srv *Server) Drain() {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if !srv.draining {
-		srv.draining = true
-		close(srv.drained)
-	}
+	srv.draining = true
 	for s := range srv.sessions {
 		s.interrupt()
 	}

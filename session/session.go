@@ -46,9 +46,10 @@ type Session struct {
 
 	comparator comparator // RFC 5255 §4
 
-	cmd  running
-	bad  badCommands
-	over bool // the connection ends after this command
+	cmd    running
+	bad    badCommands
+	idling bool // in IDLE
+	over   bool // the connection ends after this command
 }
 
 // enabled are the extensions that the client has turned on.
@@ -118,29 +119,54 @@ func (s *Session) remote() string {
 }
 
 // serve greets, runs commands until one ends the connection, and cleans up.
-// Its recover is the last barrier for bugs: one session ends, the others do not
-// notice.
 func (s *Session) serve(ctx context.Context) {
 	defer s.cleanUp()
-	defer func() {
-		if p := recover(); p != nil {
-			s.srv.Counters.Panics.Add(1)
-			s.log.Error("panic", "user", s.user.Name, "command", s.cmd.name, "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
+	defer s.survive()
 	if s.t.stopped() {
 		s.end(errInterrupted)
 		return
 	}
-	s.w.Status("", "OK", "CAPABILITY "+s.capabilities(), s.opt.Name+" ready")
+	s.greet()
 	for !s.over {
-		if err := s.one(ctx); err != nil {
+		err := s.wait(ctx)
+		if err == nil {
+			err = s.one(ctx)
+		}
+		if err != nil {
 			s.end(err)
 			return
 		}
 	}
 	s.w.Flush() // LOGOUT: nobody to tell of an error
 	s.lastClose()
+}
+
+// survive is the last barrier for bugs: one session ends, the others do not
+// notice.
+func (s *Session) survive() {
+	if p := recover(); p != nil {
+		s.srv.Counters.Panics.Add(1)
+		s.log.Error("panic", "user", s.user.Name, "command", s.cmd.name, "panic", p, "stack", string(debug.Stack()))
+	}
+}
+
+func (s *Session) greet() {
+	s.w.Status("", "OK", "CAPABILITY "+s.capabilities(), s.opt.Name+" ready")
+}
+
+// wait returns when the client has sent something, a command or the end of
+// IDLE; it tells the news meanwhile. An idle session is always in here, where
+// its stack is small.
+func (s *Session) wait(ctx context.Context) error {
+	if s.t.stopped() {
+		return errInterrupted
+	}
+	if !s.idling {
+		s.cmd = running{}
+	}
+	s.listen(ctx)
+	s.t.begin(s.in.Buffered() == 0, s.idling)
+	return s.in.Wait()
 }
 
 // end says BYE, if anything can be said.
@@ -181,6 +207,7 @@ func (s *Session) lastClose() {
 }
 
 func (s *Session) cleanUp() {
+	s.stopIdle()
 	s.stopNotify()
 	s.closeMailbox()
 	if s.account != nil {
@@ -191,12 +218,9 @@ func (s *Session) cleanUp() {
 
 // one reads and runs one command. An error ends the connection.
 func (s *Session) one(ctx context.Context) error {
-	if s.t.stopped() {
-		return errInterrupted
+	if s.idling {
+		return s.finish(s.endIdle(ctx), s.opt.Now())
 	}
-	s.listenNotify(ctx)
-	s.t.begin(s.in.Buffered() == 0, false)
-	s.cmd = running{}
 	err := s.sc.Begin()
 	s.cmd.tag, s.cmd.name = s.sc.Tag(), s.sc.Command()
 	start := s.opt.Now()
@@ -250,7 +274,7 @@ func (s *Session) run(ctx context.Context, cmd command, r runner) error {
 		}
 	}
 	err := r.run(ctx, s)
-	if errors.Is(err, mailbox.ErrGone) || s.over {
+	if errors.Is(err, mailbox.ErrGone) || s.over || err == errIdling {
 		return err
 	}
 	if serr := s.tell(ctx, cmd, r); serr != nil {
@@ -281,6 +305,9 @@ func (s *Session) tell(ctx context.Context, cmd command, r runner) error {
 func (s *Session) finish(err error, start time.Time) error {
 	if werr := s.w.Err(); werr != nil {
 		return werr
+	}
+	if err == errIdling {
+		return nil
 	}
 	if err == errAnswered {
 		s.srv.Counters.count(s.cmd.name, "OK", s.opt.Now().Sub(start))

@@ -14,8 +14,8 @@ import (
 func TestForgetUserKnowsAllFields(t *testing.T) {
 	kept := []string{
 		"srv", "opt", "id", "log", "raw", "t", "tls", "deflate", "in", "sc", "w", // the connection
-		"barrier",     // what was written depends on it
-		"cmd", "over", // this command
+		"barrier",               // what was written depends on it
+		"cmd", "idling", "over", // this command
 	}
 	reset := []string{"state", "user", "account", "mailbox", "view", "saved", "partial", "contexts", "notify", "enabled", "bad", "comparator"}
 	typ := reflect.TypeFor[Session]()

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	smallInput = 1 << 10  // while a connection is idle
+	smallInput = 256      // while a connection is idle
 	largeInput = 16 << 10 // while a client sends more than that at once
 )
 
@@ -129,6 +129,14 @@ func (in *Input) read(p []byte) (int, error) {
 	}
 	in.err = io.ErrNoProgress
 	return 0, in.err
+}
+
+// Wait reads once if nothing waits.
+func (in *Input) Wait() error {
+	if in.start < in.end {
+		return nil
+	}
+	return in.fill()
 }
 
 // Resume forgets an error of the source that was temporary, such as a deadline
