@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,6 +97,16 @@ func (mb *Mailbox) replaceForeign(ix *index.Index, sizes bool) error {
 		// Whatever else was written meanwhile is for the next load to see.
 		now.dovecot, now.courier, now.log = was.dovecot, was.courier, was.log
 	}
+	now.uidValidity, now.uidNext = ix.UIDValidity(), ix.UIDNext()
+	if entries := mb.newEntries(ix); entries != nil && fs.recorded != nil && !sizes {
+		now.dovecot, err = maildir.AppendUidlist(mb.dir.Root(), entries)
+		if err == nil {
+			fs.stamps = now
+		}
+		if !errors.Is(err, maildir.ErrTorn) {
+			return err
+		}
+	}
 	var old *maildir.UIDList
 	if now.kind == foreignDovecot {
 		// A list that cannot be read has nothing to keep.
@@ -114,9 +125,38 @@ func (mb *Mailbox) replaceForeign(ix *index.Index, sizes bool) error {
 	if err != nil {
 		return err
 	}
-	now.uidValidity, now.uidNext = ix.UIDValidity(), ix.UIDNext()
 	fs.stamps = now
 	return nil
+}
+
+// A list of more than appendMost octets a message has too many entries of
+// messages that are gone.
+const (
+	appendFrom = 1 << 20
+	appendMost = 256
+)
+
+// newEntries are what only has to be added to a large list; nil if that is not
+// all that changed. A UIDNEXT above the last message must be in the header.
+func (mb *Mailbox) newEntries(ix *index.Index) (entries []maildir.UIDEntry) {
+	s := &mb.foreign.stamps
+	mb.mu.Lock()
+	live := mb.live
+	mb.mu.Unlock()
+	if s.kind != foreignDovecot || s.dovecot.Size < cmp.Or(mb.o.Foreign.AppendFrom, appendFrom) || s.dovecot.Size > appendMost*int64(live.Len()) ||
+		s.uidValidity != ix.UIDValidity() || s.uidNext >= ix.UIDNext() || mb.foreign.rebased.Load() {
+		return nil
+	}
+	next := s.uidNext
+	live.each(ix.RowFrom(s.uidNext), index.Row(live.rows), func(row index.Row) bool {
+		next = ix.UID(row) + 1
+		entries = append(entries, maildir.UIDEntry{UID: uint32(next - 1), Base: ix.Base(row)})
+		return true
+	})
+	if next != ix.UIDNext() {
+		return nil
+	}
+	return entries
 }
 
 // sameList compares what shows that nobody wrote.

@@ -19,6 +19,9 @@ import (
 type foreignOptions struct {
 	// Default is the server whose files a mailbox gets that never had any.
 	Default func() foreignKind
+	// AppendFrom is the size in octets from which on a list is added to rather
+	// than written anew; 0: 1 MiB.
+	AppendFrom int64
 }
 
 // foreignState is what is known of the other server's files. Only the atomic

@@ -176,12 +176,7 @@ func WriteUidlist(w io.Writer, l *UIDList) error {
 	}
 	b = append(b, '\n')
 	for i := range l.Entries {
-		e := &l.Entries[i]
-		b = strconv.AppendUint(b, uint64(e.UID), 10)
-		if e.Fields != "" {
-			b = append(append(b, ' '), e.Fields...)
-		}
-		b = append(append(append(b, " :"...), e.Base...), '\n')
+		b = l.Entries[i].append(b)
 		if _, err := bw.Write(b); err != nil {
 			return err
 		}
@@ -191,6 +186,60 @@ func WriteUidlist(w io.Writer, l *UIDList) error {
 		return err
 	}
 	return bw.Flush()
+}
+
+// append writes a line of version 3.
+func (e *UIDEntry) append(b []byte) []byte {
+	b = strconv.AppendUint(b, uint64(e.UID), 10)
+	if e.Fields != "" {
+		b = append(append(b, ' '), e.Fields...)
+	}
+	return append(append(append(b, " :"...), e.Base...), '\n')
+}
+
+// AppendUidlist adds entries, which are above all others, to the list of a
+// mailbox directory, whose version is 3; the caller holds the lock. It is
+// durable on return. ErrTorn: the last line is not finished, so that nothing
+// can be added.
+func AppendUidlist(dir disk.Dir, entries []UIDEntry) (FileStamp, error) {
+	stamp, err := appendUidlist(dir, entries)
+	if err != nil {
+		return stamp, fmt.Errorf("maildir: append to %s: %w", UidlistFile, err)
+	}
+	return stamp, nil
+}
+
+func appendUidlist(dir disk.Dir, entries []UIDEntry) (FileStamp, error) {
+	f, err := dir.OpenFile(UidlistFile, os.O_RDWR, 0)
+	if err != nil {
+		return FileStamp{}, err
+	}
+	defer f.Close()
+	in, err := f.Stat()
+	if err != nil {
+		return FileStamp{}, err
+	}
+	var last [1]byte
+	if in.Size == 0 {
+		return FileStamp{}, ErrTorn
+	}
+	if _, err := f.ReadAt(last[:], in.Size-1); err != nil && !errors.Is(err, io.EOF) {
+		return FileStamp{}, err
+	}
+	if last[0] != '\n' {
+		return FileStamp{}, ErrTorn
+	}
+	var b []byte
+	for i := range entries {
+		b = entries[i].append(b)
+	}
+	if _, err := f.WriteAt(b, in.Size); err != nil {
+		return FileStamp{}, err
+	}
+	if err := f.Sync(); err != nil {
+		return FileStamp{}, err
+	}
+	return StampFile(dir, UidlistFile)
 }
 
 // ReadUidlist reads the list of a mailbox directory; nil without an error if

@@ -18,6 +18,8 @@ var (
 	ErrLocked = errors.New("maildir: locked by another program")
 	// ErrNoSlot is returned when all 26 keyword letters are taken.
 	ErrNoSlot = errors.New("maildir: no keyword letter left")
+	// ErrTorn is returned when the last line of a file is not finished.
+	ErrTorn = errors.New("maildir: last line not finished")
 	// ErrTooLarge is returned for a file beyond the size that makes sense.
 	ErrTooLarge = errors.New("maildir: file too large")
 

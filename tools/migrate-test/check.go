@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -111,12 +112,23 @@ func (t *test) clashes(all map[string]mailbox) (n int) {
 
 // syncs checks that mbsync transfers nothing.
 func (t *test) syncs(what, addr string) {
-	moved, err := t.mbsync(addr)
+	open := func() (*client, error) { return dial(addr) }
+	before, err := snapshotOf(open)
+	var moved string
+	if err == nil {
+		moved, err = t.mbsync(addr)
+	}
+	var after map[string]mailbox
+	if err == nil {
+		after, err = snapshotOf(open)
+	}
 	switch {
 	case err != nil:
 		t.fail("%s: %v", what, err)
 	case moved != "":
 		t.fail("%s: mbsync moved %s", what, moved)
+	case !reflect.DeepEqual(before, after):
+		t.fail("%s: mbsync changed what the server has", what)
 	default:
 		t.pass("%s: mbsync transfers nothing", what)
 	}

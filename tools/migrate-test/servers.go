@@ -130,16 +130,6 @@ func (t *test) startDovecot() (*server, error) {
 	return startServer("Dovecot", addr, filepath.Join(t.dir, "dovecot.out"), exec.Command("dovecot", "-F", "-c", conf))
 }
 
-// doveadm runs a command against the private configuration.
-func (t *test) doveadm(args ...string) (string, error) {
-	cmd := exec.Command("doveadm", append([]string{"-c", filepath.Join(t.dir, "dovecot.conf")}, args...)...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("doveadm %s: %w: %s", strings.Join(args, " "), err, out)
-	}
-	return string(out), err
-}
-
 // roostConf is a roost for the same directory.
 const roostConf = `version = 1
 [server]
@@ -215,7 +205,7 @@ func (t *test) courier() (*client, error) {
 	}
 	c := &client{w: in, r: bufio.NewReaderSize(io.Reader(out), 1<<20), wait: cmd.Wait}
 	if resp, err := c.line(); err != nil || !strings.HasPrefix(resp.line, "* PREAUTH") {
-		return nil, fmt.Errorf("Courier greets with %q: %w", resp.line, err)
+		return nil, fmt.Errorf("greeting of Courier is %q: %w", resp.line, err)
 	}
 	return c, nil
 }
