@@ -39,7 +39,7 @@ func newRoot() *cobra.Command {
 	var conf string
 	root.PersistentFlags().StringVar(&conf, "config", "", "configuration file (default /etc/roost/config.toml, then ./config.toml)")
 	path := func() string { return configPath(conf) }
-	root.AddCommand(newServe(path), newInit(), newCheck(path), newUser(path), newAdopt(path), newExport(path), newStatus(path), newVersion())
+	root.AddCommand(newServe(path), newInit(), newCheck(path), newUser(path), newAdopt(path), newExport(path), newFsck(path), newDump(path), newExplain(path), newStatus(path), newVersion())
 	return root
 }
 

@@ -42,6 +42,8 @@ type loader struct {
 	bufAt    int64
 	dropped  imap.UIDSet // where rows were lost
 	gap      bool        // a section was lost since the last row
+
+	trace func(payload []byte, nanos int64) // called after a batch; nil: nobody asks
 }
 
 // load reads all of it. Damage is told by the fields; the error is ErrVersion
@@ -393,6 +395,7 @@ func (l *loader) replay(f frame, payload []byte) {
 	case f.kind == frameBatch:
 		l.parts, l.nParts = nil, 0
 		r := l.ix.replayBatch(payload, Pos(f.seq), f.time)
+		l.traced(payload, f.time)
 		l.clean = r.clean
 		if r.bad {
 			l.ix.log.Warn("a batch could not be read whole", "dir", l.ix.opt.Dir.Path(), "offset", f.offset)
@@ -406,8 +409,16 @@ func (l *loader) replay(f frame, payload []byte) {
 		l.parts = append(l.parts, payload...)
 		l.nParts++
 	case f.kind == frameCommit:
-		l.ix.replayBatch(append(l.parts, payload...), Pos(f.seq), f.time)
+		whole := append(l.parts, payload...)
+		l.ix.replayBatch(whole, Pos(f.seq), f.time)
+		l.traced(whole, f.time)
 		l.parts, l.nParts = nil, 0
+	}
+}
+
+func (l *loader) traced(payload []byte, nanos int64) {
+	if l.trace != nil {
+		l.trace(payload, nanos)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 //
 //	GET  /status   Status
 //	POST /reload   reads the configuration again, as SIGHUP does
+//	POST /mail/... what only the server may do to the mail: controlmail.go
 //
 // Every failure is {"error": "..."} with a status of 4xx or 5xx.
 
@@ -69,9 +70,12 @@ func listenControl(path string) (net.Listener, error) {
 
 type peerKey struct{}
 
-// newControl serves the socket with the given calls.
-func newControl(path string, status func() Status, reload func() error, log *slog.Logger) *controlServer {
+// newControl serves the socket with the given calls, and those that more adds.
+func newControl(path string, status func() Status, reload func() error, log *slog.Logger, more ...func(*http.ServeMux)) *controlServer {
 	mux := http.NewServeMux()
+	for _, add := range more {
+		add(mux)
+	}
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, status()) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
 		if err := reload(); err != nil {

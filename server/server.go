@@ -362,7 +362,7 @@ func (p *process) openControl(cfg *config.Config) (stop func(), err error) {
 	if err != nil {
 		return func() {}, fmt.Errorf("%w; set [server] control to a path that can be made, or to \"\"", err)
 	}
-	c := newControl(cfg.Server.Control, p.status, p.reload, p.log)
+	c := newControl(cfg.Server.Control, p.status, p.reload, p.log, p.mailControl)
 	p.starts = append(p.starts, func() { c.serve(l) })
 	return func() { l.Close(); c.close() }, nil
 }
