@@ -85,6 +85,9 @@ type IMAP struct {
 	Disable      []string `toml:"disable"`       // names of capabilities not offered, upper case
 	Admin        string   `toml:"admin"`         // URI of the administrator, told to clients as /shared/admin (RFC 5464 §3.2.1.1)
 	Comment      string   `toml:"comment"`       // likewise as /shared/comment
+
+	MessageLimit int `toml:"message_limit" min:"0" max:"1000000000"` // messages of one command, RFC 9738; 0: any number
+	SaveLimit    int `toml:"save_limit" min:"0" max:"1000000000"`    // likewise of COPY and APPEND alone
 }
 
 // Disabled says whether the capability name is switched off.

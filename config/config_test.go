@@ -161,6 +161,7 @@ func TestProblems(t *testing.T) {
 		{"users", "[auth]\nusers = \"\"\n", []string{"nobody could log in"}},
 		{"limits against each other", "[limits]\nuser_connections = 5\n", []string{":2: error: limits.user_connections: limits.user_ip_connections (30) is above limits.user_connections (5)"}},
 		{"idle", "[limits]\nidle = \"10m\"\n", []string{"warning: limits.idle"}},
+		{"message limit", "[imap]\nmessage_limit = 999\nsave_limit = 1000\n", []string{`imap.message_limit: 999 is too low; use 0 for no limit, or 1000 and more`}},
 		{"admin", "[imap]\nadmin = \"postmaster\"\n", []string{`imap.admin: "postmaster" is not a URI; write a URI`}},
 		{"quota", "[quota]\nstorage = -1\nmessages = \"many\"\n", []string{"quota.storage", "quota.messages: it must be a whole number"}},
 		{"metadata", "[limits]\nmetadata_value = \"1MiB\"\nmetadata_mailbox = \"64KiB\"\n", []string{"limits.metadata_value (1MiB) is above limits.metadata_mailbox (64KiB)"}},

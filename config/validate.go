@@ -165,6 +165,11 @@ func (p *parser) validateNames() {
 			p.errorf("imap.admin", `write a URI, such as "mailto:postmaster@example.org"`, "%q is not a URI", a)
 		}
 	}
+	for key, n := range map[string]int{"imap.message_limit": p.cfg.IMAP.MessageLimit, "imap.save_limit": p.cfg.IMAP.SaveLimit} {
+		if n > 0 && n < 1000 { // RFC 9738 §3
+			p.errorf(key, "use 0 for no limit, or 1000 and more", "%d is too low", n)
+		}
+	}
 	for i, name := range p.cfg.IMAP.Disable {
 		if name == "" || hasControl(name) || strings.ContainsAny(name, " (){%*\"\\]") {
 			p.errorf("imap.disable", `write names as CAPABILITY lists them, such as "COMPRESS=DEFLATE"`, "%q is not the name of a capability", name)
