@@ -560,12 +560,11 @@ func TestForwardedBothWays(t *testing.T) {
 	if got, want := foreignTold(mb), "77 3\n1 $Forwarded\n2 $Forwarded\n"; got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}
-	mb.stepWork(t.Context())
-	f.close()
 	for _, name := range []string{"1.a:2,Pa", "2.b:2,Pa"} {
-		if _, err := os.Lstat(filepath.Join(f.path, "cur", name)); err != nil {
-			t.Error(err)
-		}
+		(&fixture{t: t}).eventually("the name "+name, func() bool {
+			_, err := os.Lstat(filepath.Join(f.path, "cur", name))
+			return err == nil
+		})
 	}
 }
 
