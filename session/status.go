@@ -76,7 +76,7 @@ func (c *statusCmd) run(ctx context.Context, s *Session) error {
 // statusOf looks a mailbox up for STATUS.
 func (s *Session) statusOf(ctx context.Context, name string, items []string) (mailbox.Status, error) {
 	if slices.Contains(items, statusHighestModSeq) {
-		s.enabled.condstore = true // RFC 7162 §3.1
+		s.enableCondstore() // RFC 7162 §3.1
 	}
 	st, err := s.account.Status(ctx, name, mailbox.StatusItems{
 		Size:        slices.Contains(items, statusSize),

@@ -201,6 +201,9 @@ func (s *Session) writeFlagsAfter(m mailbox.Message, op *mailbox.StoreOp) {
 		s.w.Atom(k)
 	}
 	s.w.Close()
+	if s.enabled.condstore {
+		s.writeModSeq(m.ModSeq)
+	}
 	s.w.Raw(")")
 	s.w.CRLF()
 }
