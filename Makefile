@@ -6,7 +6,7 @@ FUZZTIME ?= 60s
 # The race detector needs cgo, and so a C compiler; the binary itself never does.
 CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/null)
 
-.PHONY: build run test check fuzz migrate-test bench compare clean rfc
+.PHONY: build run test check fuzz migrate-test bench scale compare clean rfc
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o roost .
@@ -58,6 +58,11 @@ compare: build
 # docs/compliance.md from the marks in the code.
 rfc:
 	$(GO) run ./tools/rfc
+
+# A million messages, ten thousand mailboxes, two thousand users; needs about
+# 1 GB in $$TMPDIR and two minutes.
+scale:
+	CGO_ENABLED=0 $(GO) run ./tools/scale
 
 clean:
 	rm -rf roost demo .govulncheck.log

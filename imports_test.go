@@ -33,6 +33,7 @@ var allowedImports = map[string][]string{
 	"tools/demo":         {"testmail"},
 	"tools/migrate-test": {},
 	"tools/compare":      {"testmail"},
+	"tools/scale":        {"disk", "disk/disktest", "mailbox", "maildir"},
 }
 
 // onlyImporters are the outside packages that only the named packages may use.
