@@ -239,7 +239,7 @@ func (mb *Mailbox) takeDeferred() (ready []hint) {
 		_, reserved := mb.work.reserved[string(n.Base)]
 		row := mb.basesLocked().find(mb.ix, n.Base)
 		_, moving := mb.work.moving[row]
-		if reserved || moving || row == index.NoRow && mb.keyMovesLocked(n.Base) {
+		if reserved || moving || row == index.NoRow && mb.keyBusyLocked(n.Base) {
 			kept = append(kept, h)
 			continue
 		}

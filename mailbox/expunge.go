@@ -8,6 +8,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"roost/disk"
 	"roost/index"
 	"roost/maildir"
 )
@@ -257,10 +258,49 @@ func (mb *Mailbox) unlinkElsewhere(u index.ToUnlink, lost *int) error {
 		return nil // their events, or the scan after this command, tell the names
 	}
 	p, name, err := mb.dir.Find(u.Base)
+	if errors.Is(err, fs.ErrNotExist) {
+		p, name, err = mb.findKey(u.Base)
+	}
 	if err != nil || mb.otherFile(p, name, u) {
 		return err
 	}
 	return mb.dir.Unlink(p, name)
+}
+
+// toUnlink finds a file that is to be removed, by its base or by the key of it:
+// mbsync may have renamed it since it was expunged.
+func (mb *Mailbox) toUnlink(base []byte) (index.ToUnlink, bool) {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if u, ok := mb.work.unlink[string(base)]; ok || len(mb.work.unlink) > lookAtMost {
+		return u, ok
+	}
+	key := string(maildir.Key(base))
+	for other, u := range mb.work.unlink {
+		if string(maildir.Key([]byte(other))) == key {
+			return u, true
+		}
+	}
+	return index.ToUnlink{}, false
+}
+
+// findKey lists the directories for a file with the key of base. Error:
+// fs.ErrNotExist.
+func (mb *Mailbox) findKey(base string) (at maildir.Place, name string, err error) {
+	key := string(maildir.Key([]byte(base)))
+	for _, p := range []maildir.Place{maildir.New, maildir.Cur} {
+		err := mb.dir.Place(p).ReadDir(func(e disk.Entry) bool {
+			n, err := maildir.ParseName(e.Name, mb.dir.Sep())
+			if err == nil && string(maildir.Key(n.Base)) == key {
+				name = string(e.Name)
+			}
+			return name == ""
+		})
+		if err != nil || name != "" {
+			return p, name, err
+		}
+	}
+	return 0, "", fs.ErrNotExist
 }
 
 // syncUnlinks makes unlinks durable and takes the files off the to-unlink list.

@@ -1,7 +1,6 @@
 package mailbox
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -115,16 +114,21 @@ func (mb *Mailbox) doRenames(ctx context.Context, jobs []renameJob) {
 	mb.wakeLater()
 }
 
-// keyMovesLocked reports that we are renaming a file that has the key of base:
-// whether base is that message under another name shows when the rename is over.
-// mb.mu must be held.
-func (mb *Mailbox) keyMovesLocked(base []byte) bool {
-	if len(mb.work.moving) > lookAtMost {
+// keyBusyLocked reports that we are renaming, or adding, a file that has the key
+// of base: whether base is that message under another name shows when that is
+// over. mb.mu must be held.
+func (mb *Mailbox) keyBusyLocked(base []byte) bool {
+	if len(mb.work.moving)+len(mb.work.reserved) > lookAtMost {
 		return false
 	}
-	key := maildir.Key(base)
+	key := string(maildir.Key(base))
 	for row := range mb.work.moving {
-		if bytes.Equal(maildir.Key([]byte(mb.ix.Base(row))), key) {
+		if string(keyOf(mb.ix, row)) == key {
+			return true
+		}
+	}
+	for reserved := range mb.work.reserved {
+		if string(maildir.Key([]byte(reserved))) == key {
 			return true
 		}
 	}

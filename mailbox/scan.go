@@ -32,6 +32,7 @@ type fileState struct {
 	listing    maildir.Listing
 	events     []maildir.Event
 	hints      []hint
+	scanning   bool   // the hints are from a listing
 	told       uint64 // events so far
 	quietTold  uint64 // told, when quiet was last set
 
@@ -240,6 +241,8 @@ func (mb *Mailbox) followScan(ctx context.Context, unknown, moved []int32, gone 
 			again = append(again, hint{place: p, name: string(name)})
 		}
 	}
+	st.scanning = true
+	defer func() { st.scanning = false }()
 	return mb.follow(ctx, again)
 }
 

@@ -87,8 +87,12 @@ func (mb *Mailbox) look(f *found, h hint) error {
 	row := mb.basesLocked().find(mb.ix, n.Base)
 	_, reserved := mb.work.reserved[string(n.Base)]
 	_, moving := mb.work.moving[row]
-	if reserved || moving || row == index.NoRow && mb.keyMovesLocked(n.Base) {
-		mb.deferHintLocked(h)
+	if reserved || moving || row == index.NoRow && mb.keyBusyLocked(n.Base) {
+		if mb.files.scanning && row == index.NoRow {
+			mb.work.overflow = true // the old name is in no hint: only a scan can join them
+		} else {
+			mb.deferHintLocked(h)
+		}
 		mb.mu.Unlock()
 		return nil
 	}
@@ -152,12 +156,10 @@ func (mb *Mailbox) lookTwin(f *found, row index.Row) error {
 // lookNew is for a base that is no message.
 func (mb *Mailbox) lookNew(f *found, h hint, n maildir.Name, info disk.Info) error {
 	base := string(n.Base)
-	mb.mu.Lock()
-	u, expunged := mb.work.unlink[base]
-	mb.mu.Unlock()
+	u, expunged := mb.toUnlink(n.Base)
 	if expunged && u.Size == info.Size && u.Mtime.Equal(info.Mtime) {
 		// Ours to unlink, under whatever name, and not a message.
-		if indexName(n, h.place) == u.Name {
+		if u.Base == base && indexName(n, h.place) == u.Name {
 			return nil // unlinkExpunged does it
 		}
 		if err := mb.dir.Unlink(h.place, h.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
