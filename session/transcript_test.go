@@ -204,6 +204,8 @@ func configure(t *testing.T, mo *mailbox.Options, opt *Options, text string) {
 		opt.ServerAdmin = value
 	case "server_comment":
 		opt.ServerComment = value
+	case "notify_mailboxes":
+		opt.Limits.NotifyMailboxes = number
 	case "auth_failures":
 		opt.Limits.AuthFailures = number
 	case "special_use":
