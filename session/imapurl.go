@@ -118,7 +118,7 @@ func (u *messageURL) takeMailbox(ref string) error {
 // takeSection reads a section as FETCH takes it between brackets.
 func (u *messageURL) takeSection(enc string) error {
 	spec, err := unescapeURL(enc)
-	if err != nil || strings.ContainsAny(spec, "[]{<") {
+	if err != nil || spec == "" || strings.ContainsAny(spec, "[]{<") {
 		return errURL
 	}
 	in := wire.NewInput(strings.NewReader("u SECTION [" + spec + "]\r\n"))
