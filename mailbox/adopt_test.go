@@ -207,7 +207,7 @@ func TestAdoptFixtures(t *testing.T) {
 	}
 }
 
-func listOf(uidValidity, uidNext int, entries ...string) string {
+func listOf(uidValidity, uidNext int64, entries ...string) string {
 	return fmt.Sprintf("3 V%d N%d\n", uidValidity, uidNext) + strings.Join(append(entries, ""), "\n")
 }
 

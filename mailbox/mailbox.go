@@ -402,13 +402,6 @@ func (mb *Mailbox) close() error {
 	return errors.Join(err, mb.dir.Close(), mb.o.IndexDir.Close())
 }
 
-// idle reports whether no View is open.
-func (mb *Mailbox) idle() bool {
-	mb.mu.Lock()
-	defer mb.mu.Unlock()
-	return len(mb.views) == 0
-}
-
 // memory estimates the octets that the mailbox holds: 64 and a name a message.
 func (mb *Mailbox) memory() int64 {
 	mb.mu.Lock()
