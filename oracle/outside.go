@@ -36,7 +36,9 @@ func (o *Outside) Run(ctx context.Context, seed uint64) {
 					return
 				case <-tick.C:
 					o.gate.RLock()
-					program(rng, n)
+					if ctx.Err() == nil {
+						program(rng, n)
+					}
 					o.gate.RUnlock()
 				}
 			}

@@ -37,6 +37,12 @@ func Experiments() []Experiment {
 		{"F1-F3", "kill -9 under APPEND, MULTIAPPEND, STORE, EXPUNGE, COPY, MOVE and other programs", killUnderLoad},
 		{"F4", "kill -9 in COPY and MOVE of 1, 100 and 5,000", killInCopy},
 		{"F5", "power loss on a disk image", powerLoss},
+		{"F6", "no space, no inodes", diskFull},
+		{"F11", "index removed, replaced, truncated while it is in use", indexLost},
+		{"F13", "no watches, a full event queue", noWatches},
+		{"F14", "no descriptors; clients that stall, half-close and reset", badClients},
+		{"F15", "SIGTERM, twice, and a second server", drain},
+		{"F17", "renamers at full speed", torture},
 		{"F19", "restarts under load with clients that come back", restarts},
 	}
 }
@@ -129,4 +135,5 @@ func exited(err error) int {
 	return -2
 }
 
-const sigkill, sigterm = syscall.SIGKILL, syscall.SIGTERM
+// sigterm0 sends nothing: Stop only waits.
+const sigkill, sigterm, sigterm0 = syscall.SIGKILL, syscall.SIGTERM, syscall.Signal(0)
