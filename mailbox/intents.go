@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"roost/disk"
 	"roost/index"
 	"roost/maildir"
 )
@@ -190,15 +191,12 @@ func (mb *Mailbox) finishIntents() error {
 			continue // its addition still runs, and takes it back
 		}
 		all := known == 0
-		for _, e := range in.Entries {
-			if known > 0 {
-				break // found by a scan: they are messages, or will be
-			}
-			ok, err := mb.finishEntry(in.Kind, e)
-			if err != nil {
+		var renamed map[string]hint
+		if all {
+			var err error
+			if all, renamed, err = mb.finishEntries(in); err != nil {
 				return fmt.Errorf("mailbox: recover batch: %w", err)
 			}
-			all = all && ok
 		}
 		b := &index.Batch{IntentsDone: []uint64{in.ID}}
 		if all {
@@ -209,7 +207,7 @@ func (mb *Mailbox) finishIntents() error {
 			mb.log.Info("finished a batch that was interrupted", "messages", len(in.Entries))
 		} else if known > 0 {
 			mb.log.Info("a batch that was interrupted is there by its names", "messages", known)
-		} else if err := mb.undoEntries(in); err != nil {
+		} else if err := mb.undoEntries(in, renamed); err != nil {
 			return fmt.Errorf("mailbox: recover batch: %w", err)
 		}
 		if err := mb.dir.Sync(maildir.Cur); err != nil {
@@ -242,6 +240,43 @@ func (mb *Mailbox) entriesKnown(in index.Intent) (known int, busy bool) {
 	return known, busy
 }
 
+// finishEntries reports whether the files of an intent are all there, and puts
+// those in their place that are still in tmp/. renamed are those that other
+// programs have given another name, by the base that we gave: the scan that
+// follows takes the names up.
+func (mb *Mailbox) finishEntries(in index.Intent) (all bool, renamed map[string]hint, err error) {
+	missing := map[string]string{} // base by key
+	for _, e := range in.Entries {
+		ok, err := mb.finishEntry(in.Kind, e)
+		if err != nil {
+			return false, nil, err
+		}
+		if !ok {
+			missing[string(maildir.Key([]byte(e.Add.Base)))] = e.Add.Base
+		}
+	}
+	if len(missing) == 0 {
+		return true, nil, nil
+	}
+	renamed = map[string]hint{}
+	for _, p := range []maildir.Place{maildir.New, maildir.Cur} {
+		err := mb.dir.Place(p).ReadDir(func(e disk.Entry) bool {
+			n, err := maildir.ParseName(e.Name, mb.dir.Sep())
+			if err != nil {
+				return true
+			}
+			if base, ours := missing[string(maildir.Key(n.Base))]; ours {
+				renamed[base] = hint{place: p, name: string(e.Name)}
+			}
+			return true
+		})
+		if err != nil {
+			return false, nil, err
+		}
+	}
+	return len(renamed) == len(missing), renamed, nil
+}
+
 // finishEntry reports whether the file of e is in its place, and puts it there
 // if it is still in tmp/.
 func (mb *Mailbox) finishEntry(kind uint8, e index.IntentEntry) (bool, error) {
@@ -260,10 +295,13 @@ func (mb *Mailbox) finishEntry(kind uint8, e index.IntentEntry) (bool, error) {
 	return err == nil, err
 }
 
-func (mb *Mailbox) undoEntries(in index.Intent) error {
+func (mb *Mailbox) undoEntries(in index.Intent, renamed map[string]hint) error {
 	for _, e := range in.Entries {
-		name := mb.fileName(e.Add.Base, e.Add.Name)
-		info, err := mb.dir.Lstat(maildir.Cur, name)
+		at, ok := renamed[e.Add.Base]
+		if !ok {
+			at = hint{place: maildir.Cur, name: mb.fileName(e.Add.Base, e.Add.Name)}
+		}
+		info, err := mb.dir.Lstat(at.place, at.name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -271,7 +309,7 @@ func (mb *Mailbox) undoEntries(in index.Intent) error {
 			return err
 		}
 		if info.Nlink > 1 {
-			if err := mb.dir.Unlink(maildir.Cur, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := mb.dir.Unlink(at.place, at.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}
