@@ -36,12 +36,20 @@ const (
 	lastItem = itemOurs
 )
 
+// addRoom is what an Add mostly takes beside its base.
+const addRoom = 24
+
 // encodeBatch appends the payload of b to e: the mod-sequence, then items.
 // defined are the keywords that the journal knows.
 func (ix *Index) encodeBatch(e *encoder, b *Batch, m ModSeq) {
 	e.num(uint64(m))
 	ix.encodeWords(e, ix.definedNames, ix.definedSets)
 	if len(b.Adds) > 0 {
+		room := 0
+		for i := range b.Adds {
+			room += len(b.Adds[i].Base) + addRoom
+		}
+		e.b = slices.Grow(e.b, room) // a first load adds a million at once
 		e.begin(itemAdds, len(b.Adds))
 		next := ix.UIDNext()
 		for i := range b.Adds {

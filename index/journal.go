@@ -3,6 +3,7 @@ package index
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -72,6 +73,7 @@ func (ix *Index) writeFrames(payload []byte, f frame, frees bool) error {
 func appendFrames(b []byte, seed uint32, f frame, seq uint64, offset int64, payload []byte) []byte {
 	n := nFrames(len(payload))
 	start := len(b)
+	b = slices.Grow(b, len(payload)+int(n)*(frameHeader+8))
 	for i := range n {
 		piece := payload[:min(len(payload), maxPayload)]
 		payload = payload[len(piece):]

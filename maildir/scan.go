@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"roost/disk"
@@ -155,10 +156,16 @@ func (l *Listing) add(e disk.Entry, p Place) bool {
 	if len(l.list) >= maxListed || uint64(len(l.names)) >= maxListedBytes {
 		return false
 	}
+	if len(l.list) == cap(l.list) {
+		l.list = slices.Grow(l.list, max(64, len(l.list)))
+	}
 	l.list = append(l.list, listed{
 		off: uint32(len(l.names)), inode: InodePrint(e.Ino), size: uint8(len(e.Name)), base: uint8(len(n.Base)),
 		place: p, exact: len(n.Exact) > 0, letters: n.Letters,
 	})
+	if cap(l.names)-len(l.names) < len(e.Name) {
+		l.names = slices.Grow(l.names, max(1<<12, len(l.names))) // twice, not a quarter more: a million are much to copy
+	}
 	l.names = append(l.names, e.Name...)
 	return true
 }

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"roost/disk/disktest"
@@ -18,6 +19,16 @@ type report struct{ missed []string }
 // took prints a time; budget 0 is none.
 func (r *report) took(what string, d, budget time.Duration) {
 	r.line(what, d.Round(10*time.Microsecond).String(), budget != 0 && d > budget, budget)
+}
+
+// cpu is the time that the processors spent on this process: on a busy machine
+// it says more than the clock.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // octets prints a size.
