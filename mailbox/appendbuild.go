@@ -1,13 +1,15 @@
 package mailbox
 
 import (
+	"context"
 	"fmt"
 	"io"
 )
 
 // Build adds one message that comes in pieces (CATENATE, RFC 4469 §3): fill
 // writes one after the other. An error of fill is given back, and nothing was
-// added. No lock is held.
+// added. No lock is held. ErrOverQuota comes when all has been written: before
+// that nobody knows how much it is.
 func (ap *Append) Build(meta AppendMeta, fill func(w io.Writer) error) error {
 	w := &lineWriter{mb: ap.mb}
 	err := w.begin()
@@ -16,6 +18,12 @@ func (ap *Append) Build(meta AppendMeta, fill func(w io.Writer) error) error {
 	}
 	if err == nil {
 		err = w.end()
+	}
+	if err == nil {
+		var release func()
+		if release, err = ap.mb.o.Quota.reserve(context.Background(), w.stored, 1); err == nil {
+			ap.release = append(ap.release, release)
+		}
 	}
 	if err != nil {
 		w.abort()
