@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"roost/index"
@@ -252,6 +253,7 @@ func (mb *Mailbox) takeNames(f *found, list []int32) (again []hint) {
 	l := &mb.files.listing
 	keys := sortedNames(l, list)
 	f.arrivals = make([]arrival, 0, len(list))
+	bases := newBaseText(l, keys)
 	var last []byte
 	for _, key := range keys {
 		n, p := l.At(int(key.i))
@@ -264,10 +266,32 @@ func (mb *Mailbox) takeNames(f *found, list []int32) (again []hint) {
 		}
 		last = n.Base
 		f.arrivals = append(f.arrivals, arrival{add: index.Add{
-			Base: string(n.Base), Name: indexName(n, p), Size: index.UnknownSize,
+			Base: bases.next(n.Base), Name: indexName(n, p), Size: index.UnknownSize,
 		}, print: l.Inode(int(key.i))})
 	}
 	return again
+}
+
+// A baseText makes strings of many bases without an allocation for each.
+type baseText struct{ b strings.Builder }
+
+func newBaseText(l *maildir.Listing, keys []nameKey) *baseText {
+	room := 0
+	for _, key := range keys {
+		n, _ := l.At(int(key.i))
+		room += len(n.Base)
+	}
+	t := &baseText{}
+	t.b.Grow(room)
+	return t
+}
+
+// next gives base as a string; all together they must not be more than those
+// that newBaseText was given.
+func (t *baseText) next(base []byte) string {
+	from := t.b.Len()
+	t.b.Write(base)
+	return t.b.String()[from:]
 }
 
 // A nameKey is a name of a listing with the number that it begins with, by which
