@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -233,8 +234,8 @@ func (s *treeShot) has(name string) bool {
 	return ok
 }
 
-// Changes gives what has changed since the last call, sorted as List sorts, and
-// the whole list; no changes give no list.
+// Changes gives what has changed since the last call, in an order in which it
+// can be told, and the whole list; no changes give no list.
 func (t *TreeWatch) Changes(ctx context.Context) ([]TreeChange, []Listed, error) {
 	now, err := t.a.treeShot(ctx)
 	if err != nil {
@@ -255,7 +256,9 @@ func (t *TreeWatch) Changes(ctx context.Context) ([]TreeChange, []Listed, error)
 	for _, c := range d.out {
 		changes = append(changes, *c)
 	}
-	slices.SortFunc(changes, func(x, y TreeChange) int { return compareNames(x.Listed.Name, y.Listed.Name, d.sep) })
+	slices.SortFunc(changes, func(x, y TreeChange) int {
+		return cmp.Or(d.rank(&x)-d.rank(&y), compareNames(x.Listed.Name, y.Listed.Name, d.sep))
+	})
 	return changes, slices.Clone(now.list), nil
 }
 
@@ -280,7 +283,7 @@ func (d *treeDiff) renames() {
 	}
 	for _, l := range d.now.list {
 		old, ok := gone[d.now.ids[l.Name].dir]
-		if !ok || !l.Exists || old == l.Name || !d.now.ids[l.Name].same(d.last.ids[old]) {
+		if !ok || !l.Exists || old == l.Name || d.last.get(l.Name).Exists || !d.now.ids[l.Name].same(d.last.ids[old]) {
 			continue
 		}
 		d.from[l.Name], d.moved[old] = old, true
@@ -306,13 +309,26 @@ func (d *treeDiff) names() {
 		case was.Exists && !is.Exists && !d.moved[name], !was.Exists && is.Exists && !renamed:
 			d.change(name).Name = true
 			d.parents(name)
-		case was.Exists && is.Exists && was.HasChildren != is.HasChildren, d.moved[name] && d.now.has(name) && !renamed:
+		case was.Exists && is.Exists && (was.HasChildren != is.HasChildren || d.last.ids[name].dir != d.now.ids[name].dir),
+			d.moved[name] && d.now.has(name) && !renamed:
 			d.change(name).Name = true
 		}
 		if subscribed != is.Subscribed && (d.now.has(name) || !d.moved[name]) {
 			d.change(name).Subscription = true
 		}
 	}
+}
+
+// rank puts changes in an order in which they can be told: a rename takes along
+// what is below a name, and it needs the name to be there.
+func (d *treeDiff) rank(c *TreeChange) int {
+	switch {
+	case !c.NonExistent:
+		return 1
+	case d.moved[c.Listed.Name]:
+		return 2
+	}
+	return 0
 }
 
 func (d *treeDiff) union() map[string]int {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -33,6 +34,7 @@ type notifying struct {
 	held  *notified       // it changed while it was selected
 	stale bool            // boxes may not be what groups want
 	moved map[string]bool // names that may mean another mailbox than box.watch
+	again *time.Timer     // after names could not be read; nil: none
 
 	mu      sync.Mutex // guards all below: others wake
 	due     []*notified
@@ -141,8 +143,10 @@ func (n *notifying) follow(ctx context.Context, name string, events notifyEvents
 		return nil, errOverflow
 	}
 	box := &notified{name: name, events: events}
-	var err error
-	box.watch, box.told, err = n.s.account.Watch(ctx, name, func() { n.wake(box) }, &n.s.barrier)
+	err := error(mailbox.ErrGone)
+	for try := 0; try < 3 && errors.Is(err, mailbox.ErrGone); try++ { // it was replaced just now
+		box.watch, box.told, err = n.s.account.Watch(ctx, name, func() { n.wake(box) }, &n.s.barrier)
+	}
 	switch {
 	case err == nil:
 		n.boxes[name] = box
@@ -184,7 +188,13 @@ func (s *Session) stopNotify() {
 	}
 }
 
+// retryNames is after how long names are read again that could not be read.
+const retryNames = time.Second
+
 func (n *notifying) close() {
+	if n.again != nil {
+		n.again.Stop()
+	}
 	if n.tree != nil {
 		n.tree.Close()
 	}
@@ -227,7 +237,7 @@ func (s *Session) tellNotified(ctx context.Context) error {
 	}
 	if tree || n.stale {
 		if err := n.tellTree(ctx); err != nil {
-			return n.failed(ctx, err)
+			return n.failed(ctx, err, due)
 		}
 	}
 	for _, box := range due {
@@ -243,22 +253,26 @@ func (s *Session) tellNotified(ctx context.Context) error {
 	}
 	if n.stale {
 		if err := n.tellTree(ctx); err != nil {
-			return n.failed(ctx, err)
+			return n.failed(ctx, err, nil)
 		}
 	}
 	return nil
 }
 
 // failed ends the notifications where there are too many of them (RFC 5465
-// §5.8). Another error says that the names could not be read: the next change
-// of them is another chance.
-func (n *notifying) failed(ctx context.Context, err error) error {
+// §5.8). Another error says that the names could not be read: due waits for
+// another try.
+func (n *notifying) failed(ctx context.Context, err error, due []*notified) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case !errors.Is(err, errOverflow):
 		n.stale = true
+		n.mu.Lock()
+		n.due = append(due, n.due...)
+		n.mu.Unlock()
 		n.s.log.Warn("names cannot be read", "user", n.s.user.Name, "error", err)
+		n.again = time.AfterFunc(retryNames, n.wakeTree)
 		return nil
 	}
 	n.s.w.Status("", "OK", "NOTIFICATIONOVERFLOW", "too many mailboxes, no more notifications")
@@ -410,7 +424,7 @@ func (n *notifying) adjust(ctx context.Context, list []mailbox.Listed) error {
 		if box := n.boxes[name]; box != nil {
 			box.events = events
 			if n.moved[name] {
-				if err := n.again(ctx, box); err != nil {
+				if err := n.reopen(ctx, box); err != nil {
 					return err
 				}
 			}
@@ -428,9 +442,9 @@ func (n *notifying) adjust(ctx context.Context, list []mailbox.Listed) error {
 	return nil
 }
 
-// again looks which live mailbox a name means now: another program may have
+// reopen looks which live mailbox a name means now: another program may have
 // moved the directory, or put another one in its place.
-func (n *notifying) again(ctx context.Context, box *notified) error {
+func (n *notifying) reopen(ctx context.Context, box *notified) error {
 	mb, err := n.s.account.Mailbox(ctx, box.name)
 	if err != nil {
 		if ctx.Err() != nil {
