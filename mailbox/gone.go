@@ -142,11 +142,31 @@ func (mb *Mailbox) purge() {
 			tmp.Unlink(name) // what stays is tried again
 		}
 	}
-	_, perr := mb.dir.PurgeTmp(time.Time{}, func(name string) bool {
-		_, ok := kept[name]
-		return ok
-	})
+	var perr error
+	if mb.clockJumped() {
+		mb.log.Warn("the clock was turned; old files in tmp are left alone")
+	} else {
+		_, perr = mb.purgeOld(kept)
+	}
 	if err := errors.Join(err, perr); err != nil {
 		mb.log.Warn("clean tmp", "err", err)
 	}
+}
+
+// purgeOld removes what others left in tmp/.
+func (mb *Mailbox) purgeOld(kept map[string]struct{}) (int, error) {
+	return mb.dir.PurgeTmp(time.Time{}, func(name string) bool {
+		_, ok := kept[name]
+		return ok
+	})
+}
+
+// clockSlack is how far wall clock and monotonic clock may drift apart.
+const clockSlack = time.Hour
+
+// clockJumped reports that the wall clock was turned since the mailbox was
+// loaded: then the age of a file says nothing.
+func (mb *Mailbox) clockJumped() bool {
+	wall := mb.o.FS.Now().Round(0).Sub(mb.files.loadedWall)
+	return (wall - time.Since(mb.files.loaded)).Abs() > clockSlack
 }

@@ -116,6 +116,7 @@ func openMailbox(ctx context.Context, o mailboxOptions) (*Mailbox, error) {
 		mb.namer = maildir.NewNamer(host, o.FS.Now, nil)
 	}
 	mb.files.init()
+	mb.files.loaded, mb.files.loadedWall = time.Now(), o.FS.Now().Round(0)
 	mb.fill.init(mb)
 	if err := mb.load(ctx); err != nil {
 		mb.unwatchAll()

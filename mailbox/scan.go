@@ -54,6 +54,8 @@ type fileState struct {
 	dirSync   time.Time // when the directories must be synced; zero: clean
 	ticked    time.Time
 	purged    time.Time
+
+	loaded, loadedWall time.Time // the same moment: monotonic, and by the wall clock
 }
 
 // A strike counts the scans that did not see a message (R2).
