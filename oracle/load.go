@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 )
 
 // A Load is what clients do until the server dies under them.
@@ -17,8 +18,10 @@ type Load struct {
 	Workers int
 	Large   int // octets of the message that is appended now and then; 0: none
 	Most    int // messages a mailbox should have at most
-	next    int // run of workers
 }
+
+// runs counts the runs of all loads, so that no two messages are the same.
+var runs atomic.Int64
 
 // message makes a message that is like no other.
 func message(kind string, size int, n ...int) []byte {
@@ -44,10 +47,10 @@ type worker struct {
 // Run starts the clients; they end when ctx does or the server is gone. It
 // returns what unexpected answers they got.
 func (l *Load) Run(ctx context.Context, seed uint64) error {
-	l.next++
+	run := int(runs.Add(1))
 	errs := make(chan error, l.Workers)
 	for k := range l.Workers {
-		w := &worker{load: l, rng: rand.New(rand.NewPCG(seed, uint64(k))), id: [2]int{l.next, k}, own: l.Ledger.Own(k, l.Workers)}
+		w := &worker{load: l, rng: rand.New(rand.NewPCG(seed, uint64(k))), id: [2]int{run, k}, own: l.Ledger.Own(k, l.Workers)}
 		go func() { errs <- w.run(ctx) }()
 	}
 	var all []error
@@ -65,8 +68,6 @@ func (w *worker) run(ctx context.Context) error {
 	}
 	w.c = c
 	defer c.Close()
-	stop := context.AfterFunc(ctx, c.Close)
-	defer stop()
 	for ctx.Err() == nil {
 		err := w.step()
 		var no *errNo
