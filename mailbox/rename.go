@@ -68,6 +68,7 @@ func (mb *Mailbox) doRenames(ctx context.Context, jobs []renameJob) {
 		}
 	})
 	mb.mu.Lock()
+	planned := mb.work.renames // the sync of the directories is
 	var moved []index.Row
 	var lost, failed int
 	var why error
@@ -108,10 +109,9 @@ func (mb *Mailbox) doRenames(ctx context.Context, jobs []renameJob) {
 	if failed > 0 {
 		mb.log.Warn("flags are not in the names of files; tried again later", "messages", failed, "err", why)
 	}
-	if lost > 0 || len(moved) > 0 {
+	if lost > 0 || len(moved) > 0 || !planned {
 		mb.wake()
 	}
-	mb.wakeLater()
 }
 
 // keyBusyLocked reports that we are renaming, or adding, a file that has the key

@@ -105,7 +105,7 @@ func (s *Session) closeMailbox() {
 		s.mailbox.Release()
 		s.mailbox = nil
 	}
-	s.saved, s.contexts = saved{}, nil
+	s.fresh, s.saved, s.contexts = fresh{}, saved{}, nil
 	if s.notify != nil {
 		s.notify.own = nil
 	}

@@ -38,6 +38,7 @@ type Session struct {
 	barrier  mailbox.Barrier
 	mailbox  *mailbox.Mailbox // while selected
 	view     *mailbox.View    // of it
+	fresh    fresh            // of it
 	saved    saved            // in it
 	partial  partialPlace     // of the last FETCH of a part of something
 	contexts []*searchContext // results that are updated
@@ -50,6 +51,13 @@ type Session struct {
 	bad    badCommands
 	idling bool // in IDLE
 	over   bool // the connection ends after this command
+}
+
+// fresh is what a refresh was good for: a View, and the commands in the first
+// upTo octets of the client.
+type fresh struct {
+	view *mailbox.View
+	upTo uint64
 }
 
 // enabled are the extensions that the client has turned on.
@@ -266,7 +274,7 @@ func (s *Session) lookUp() (command, error) {
 // View.
 func (s *Session) run(ctx context.Context, cmd command, r runner) error {
 	if s.view != nil {
-		if err := s.view.Refresh(ctx); err != nil {
+		if err := s.refresh(ctx); err != nil {
 			if errors.Is(err, mailbox.ErrGone) || cmd.states == selected && cmd.sync != syncNothing {
 				return err
 			}
@@ -299,6 +307,20 @@ func (s *Session) tell(ctx context.Context, cmd command, r runner) error {
 		return err
 	}
 	return s.tellNotified(ctx)
+}
+
+// refresh brings the selected mailbox up to date. A command that had come as a
+// whole when the last refresh began asks for nothing newer than that gave.
+func (s *Session) refresh(ctx context.Context) error {
+	if s.fresh.view == s.view && s.in.Consumed() <= s.fresh.upTo {
+		return nil
+	}
+	upTo := s.in.Received()
+	if err := s.view.Refresh(ctx); err != nil {
+		return err
+	}
+	s.fresh.view, s.fresh.upTo = s.view, upTo
+	return nil
 }
 
 // finish writes the tagged line. An error ends the connection.

@@ -29,6 +29,7 @@ type Input struct {
 	start, end int               // what waits, in buf()
 	full       bool              // the last read filled the buffer
 	err        error             // of r, told once the buffer is empty
+	received   uint64            // octets of r so far
 }
 
 // NewInput gives an Input that reads from r.
@@ -47,6 +48,13 @@ func (in *Input) Replace(r io.Reader) error {
 
 // Buffered is the number of octets that were read and wait.
 func (in *Input) Buffered() int { return in.end - in.start }
+
+// Received counts the octets that were read so far, those that wait included:
+// what the client has sent for certain by now.
+func (in *Input) Received() uint64 { return in.received }
+
+// Consumed counts the octets that were taken so far.
+func (in *Input) Consumed() uint64 { return in.received - uint64(in.Buffered()) }
 
 // Peek gives the octets that wait, at most n, without reading more. They are
 // valid until the next call.
@@ -118,6 +126,7 @@ func (in *Input) read(p []byte) (int, error) {
 			in.err = err
 		}
 		if n > 0 {
+			in.received += uint64(n)
 			if in.After != nil {
 				in.After(n)
 			}
