@@ -6,7 +6,7 @@ FUZZTIME ?= 60s
 # The race detector needs cgo, and so a C compiler; the binary itself never does.
 CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/null)
 
-.PHONY: build run test check fuzz migrate-test bench scale compare clean rfc
+.PHONY: build run test check fuzz migrate-test bench scale compare clean rfc crash crash-long
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o roost .
@@ -47,6 +47,17 @@ MIGRATE_DIR ?= /tmp/roost-migrate-test
 migrate-test: build
 	imapd=$$(tools/migrate-test/setup.sh $(MIGRATE_DIR)) && \
 	$(GO) run ./tools/migrate-test -roost ./roost -courier "$$imapd"
+
+# Kill it, cut its power, fill its disk: docs/durability.md. A few minutes;
+# crash-long takes HOURS. Some of it needs root, and is skipped without.
+HOURS ?= 8
+crash: build
+	$(GO) run ./tools/crash -roost ./roost
+
+crash-long: build
+	$(GO) run ./tools/crash -roost ./roost -hours $(HOURS)
+	$(GO) test ./mailbox -run TestFaults -fault.all
+	$(GO) test ./mailbox -timeout 1h -run TestPowerLoss -power.ops 200 -power.every 1 -power.subsets 64 -power.seed $$(date +%s)
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

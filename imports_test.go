@@ -31,6 +31,8 @@ var allowedImports = map[string][]string{
 	"disk/disktest":      {"disk"},
 	"testmail":           {},
 	"tools/demo":         {"testmail"},
+	"oracle":             {},
+	"tools/crash":        {"oracle"},
 	"tools/migrate-test": {},
 	"tools/compare":      {"testmail"},
 	"tools/scale":        {"disk", "disk/disktest", "mailbox", "maildir"},
