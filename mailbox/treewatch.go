@@ -458,6 +458,9 @@ func (t *TreeWatch) Metadata() (changes []MetadataChange, overflow bool) {
 	return changes, overflow
 }
 
+// List is the list that Changes gave last, or would have given.
+func (t *TreeWatch) List() []Listed { return slices.Clone(t.last.list) }
+
 // Subscribed reports whether name was subscribed when t looked last.
 func (t *TreeWatch) Subscribed(name string) bool { return t.last.get(name).Subscribed }
 

@@ -362,9 +362,7 @@ func (n *notifying) tellTree(ctx context.Context) error {
 		}
 	}
 	if list == nil && n.stale {
-		if list, err = n.s.account.List(ctx); err != nil {
-			return err
-		}
+		list = n.tree.List() // nothing newer: names are told before what is in them
 	}
 	n.stale = false
 	if list != nil {

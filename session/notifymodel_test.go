@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	notifySteps = flag.Int("notify.steps", 300, "steps of TestNotifyModel")
+	notifySteps = flag.Int("notify.steps", 100, "steps of TestNotifyModel")
 	notifySeed  = flag.Uint64("notify.seed", 0, "seed of TestNotifyModel; 0: another each time")
 )
 
