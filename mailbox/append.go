@@ -145,12 +145,12 @@ func (ap *Append) finish(ctx context.Context, m *appending) error {
 	mb := ap.mb
 	mb.giveLetters(ctx, m.meta.Keywords)
 	now := mb.o.FS.Now()
-	date, mtime := now, time.Time{}
+	date := now
 	if m.meta.Date != nil {
-		date, mtime = *m.meta.Date, *m.meta.Date
+		date = *m.meta.Date
 	}
 	m.date = index.DateOf(date)
-	if err := m.temp.Finish(mtime); err != nil {
+	if err := m.temp.Finish(date); err != nil {
 		return diskErr(err)
 	}
 	m.base = mb.namer.Base(m.size, m.crlf)
