@@ -68,8 +68,41 @@ func (sc *Scanner) decodeName(s string) (string, bool) {
 	if sc.UTF8 {
 		return s, utf8.ValidString(s)
 	}
-	name, err := utf7.Decode(s)
-	return name, err == nil
+	if name, err := utf7.Decode(s); err == nil {
+		return name, true
+	}
+	return decodeMixed(s)
+}
+
+// decodeMixed reads a name that is UTF-8 although nobody enabled that, with
+// `&-` for an ampersand. On the wire it goes out in modified UTF-7 all the same.
+//
+// COMPAT: go-imap's imapclient writes names so as soon as IMAP4rev2 is offered.
+func decodeMixed(s string) (string, bool) {
+	if !utf8.ValidString(s) {
+		return "", false
+	}
+	var b strings.Builder
+	wide := false
+	for len(s) > 0 {
+		i := strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+		if i != 0 {
+			if i < 0 {
+				i = len(s)
+			}
+			name, err := utf7.Decode(s[:i])
+			if err != nil {
+				return "", false
+			}
+			b.WriteString(name)
+		} else {
+			_, i = utf8.DecodeRuneInString(s)
+			b.WriteString(s[:i])
+			wide = true
+		}
+		s = s[i:]
+	}
+	return b.String(), wide
 }
 
 func (sc *Scanner) encoding() string {

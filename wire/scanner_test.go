@@ -202,7 +202,11 @@ func TestTokens(t *testing.T) {
 		{mailbox, "{5}\r\ninbox", "INBOX", ""},
 		{mailbox, "Entw&APw-rfe", "Entwürfe", ""},
 		{mailbox, `"a&b"`, "", "mailbox name is not valid modified UTF-7"},
-		{mailbox, "\"\xc3\xa9\"", "", "mailbox name is not valid modified UTF-7"},
+		{mailbox, "\"\xc3\xa9\"", "é", ""}, // COMPAT: see decodeMixed
+		{mailbox, "\"P &- m/Gr\xc3\xbc&AN8-e\"", "P & m/Grüße", ""},
+		{mailbox, "\"\xc3\xa9&a\"", "", "mailbox name is not valid modified UTF-7"},
+		{mailbox, "\"&\xc3\xa9-\"", "", "mailbox name is not valid modified UTF-7"},
+		{mailbox, "\"\xc3\"", "", "mailbox name is not valid modified UTF-7"},
 		{mailbox8, "\"\xc3\xa9&\"", "é&", ""},
 		{mailbox8, "\"\xc3\"", "", "mailbox name is not valid UTF-8"},
 		{mailboxSep, "a/b/", "a/b", ""},
