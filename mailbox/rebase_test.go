@@ -1,0 +1,118 @@
+package mailbox
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"roost/disk"
+	"roost/disk/disktest"
+)
+
+// rebasing is a mailbox in which mbsync writes its UID into a name right before
+// a call of ours.
+func rebasing(t *testing.T, messages int, when func(disktest.Call) bool) (f *fixture, arm func()) {
+	f = testFixture(t)
+	rec := disktest.Wrap(disk.OS())
+	f.fsys = rec
+	for i := range messages {
+		f.deliver("cur/" + string(rune('1'+i)) + ".a:2,")
+	}
+	f.open()
+	var once sync.Once
+	return f, func() {
+		rec.Before(func(c disktest.Call) {
+			if !when(c) {
+				return
+			}
+			once.Do(func() {
+				list, err := os.ReadDir(filepath.Join(f.path, "cur"))
+				if err != nil || len(list) == 0 {
+					t.Errorf("cur: %v", err)
+					return
+				}
+				base, info, _ := strings.Cut(list[0].Name(), ":")
+				f.rename("cur/"+list[0].Name(), "cur/"+base+",U=7:"+info)
+			})
+		})
+	}
+}
+
+// TestRebasedWhileRenamed: our rename of the same file finds nothing, and the
+// message keeps its UID and gets its flag.
+func TestRebasedWhileRenamed(t *testing.T) {
+	f, arm := rebasing(t, 1, func(c disktest.Call) bool { return c.Op == disktest.Rename && strings.HasSuffix(c.Dir, "/cur") })
+	v := f.view(false)
+	defer v.Close()
+	arm()
+	store(t, v, StoreAdd, one(1), Seen)
+	f.eventually("the flag is in the new name", func() bool {
+		f.noop(v)
+		list := f.files()
+		return len(list) == 1 && list[0] == "cur/1.a,U=7:2,S"
+	})
+	wantText(t, v, "1:1(S)")
+}
+
+// TestRebasedWhileAdded: the messages of an APPEND are two, with the UIDs that
+// were told.
+func TestRebasedWhileAdded(t *testing.T) {
+	f, arm := rebasing(t, 0, func(c disktest.Call) bool { return c.Op == disktest.SyncDir && strings.HasSuffix(c.Dir, "/cur") })
+	v := f.view(false)
+	defer v.Close()
+	arm()
+	uids, err := appendTo(f.mb, AppendMeta{}, v.b, "a: 1\r\n\r\n", "a: 2\r\n\r\n")
+	if err != nil || len(uids) != 2 {
+		t.Fatal(uids, err)
+	}
+	f.eventually("the new base is taken up", func() bool {
+		f.noop(v)
+		f.mb.mu.Lock()
+		defer f.mb.mu.Unlock()
+		ix := f.mb.ix
+		return strings.HasSuffix(ix.Base(0), ",U=7") || ix.Len() > 1 && strings.HasSuffix(ix.Base(1), ",U=7")
+	})
+	wantText(t, v, "1:1 2:2")
+}
+
+// TestRebasedWhileExpunged: the file goes under its new name too.
+func TestRebasedWhileExpunged(t *testing.T) {
+	f, arm := rebasing(t, 1, func(c disktest.Call) bool { return c.Op == disktest.Unlink && strings.HasSuffix(c.Dir, "/cur") })
+	v := f.view(false)
+	defer v.Close()
+	store(t, v, StoreAdd, one(1), Deleted)
+	f.eventually("the name has the flag", func() bool { return f.files()[0] == "cur/1.a:2,T" })
+	arm()
+	if n, err := v.Expunge(context.Background(), nil); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	f.noop(v)
+	f.eventually("no file is left", func() bool { return len(f.files()) == 0 })
+	f.noop(v)
+	wantText(t, v, "")
+	f.reopenView(&v)
+	wantText(t, v, "")
+}
+
+// TestAppendedTime: the time of the file is the INTERNALDATE that was told, so
+// that it survives the loss of the index.
+func TestAppendedTime(t *testing.T) {
+	f := testMailbox(t)
+	v := f.view(false)
+	defer v.Close()
+	if _, err := appendTo(f.mb, AppendMeta{}, v.b, "a: 1\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	f.noop(v)
+	date, err := v.Content(1).InternalDate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(f.path, f.files()[0]))
+	if err != nil || info.ModTime().Unix() != date.Unix() {
+		t.Errorf("the file is of %v, INTERNALDATE is %v, %v", info.ModTime(), date, err)
+	}
+}
