@@ -10,7 +10,7 @@ import (
 
 // killUnderLoad is F1 to F3: everything at once, SIGKILL after 5 to 500 ms.
 func killUnderLoad(r *Run) (string, error) {
-	return r.rounds("kill", 60, func(rng *rand.Rand) time.Duration {
+	return r.rounds("kill", 40, func(rng *rand.Rand) time.Duration {
 		return time.Duration(5+rng.IntN(495)) * time.Millisecond
 	}, false)
 }

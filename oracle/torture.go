@@ -49,7 +49,7 @@ func torture(r *Run) (string, error) {
 		return "", err
 	}
 	next := code(lines, "UIDNEXT")
-	limit := 45 * time.Second
+	limit := 30 * time.Second
 	if !r.Until.IsZero() {
 		limit = time.Until(r.Until)
 	}
