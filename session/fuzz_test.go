@@ -43,7 +43,7 @@ func FuzzSession(f *testing.F) {
 	h := newHarness(f, func(mo *mailbox.Options, opt *Options) {
 		opt.Limits.AuthFailures = 2
 		opt.Disable = []string{"COMPRESS=DEFLATE"} // the answers are checked as they come
-		opt.Log, mo.Log = nil, nil // a fuzz target must not log through f
+		opt.Log, mo.Log = nil, nil                 // a fuzz target must not log through f
 	})
 	for _, name := range []string{"1.test", "2.test", "3.test"} {
 		h.deliver("", name, "Subject: "+name+"\n\nbody\n")

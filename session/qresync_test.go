@@ -1,8 +1,10 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -66,6 +68,14 @@ func (w *syncWorld) must(err error) {
 	w.t.Helper()
 	if err != nil {
 		w.failed("%v", err)
+	}
+}
+
+// mustOrGone is must where the server may have been faster: an expunged file.
+func (w *syncWorld) mustOrGone(err error) {
+	w.t.Helper()
+	if !errors.Is(err, fs.ErrNotExist) {
+		w.must(err)
 	}
 }
 
@@ -286,7 +296,7 @@ func (w *syncWorld) outside() {
 		name := names[w.rng.IntN(len(names))]
 		if k == 1 {
 			w.log("# unlink %s", name)
-			w.must(cur.Unlink(name))
+			w.mustOrGone(cur.Unlink(name))
 			return
 		}
 		base, letters, _ := strings.Cut(name, ":2,")
@@ -299,7 +309,7 @@ func (w *syncWorld) outside() {
 			letters = strings.Join(l, "")
 		}
 		w.log("# rename %s to %s:2,%s", name, base, letters)
-		w.must(cur.Rename(name, cur, base+":2,"+letters))
+		w.mustOrGone(cur.Rename(name, cur, base+":2,"+letters))
 	})
 }
 
