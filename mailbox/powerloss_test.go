@@ -20,9 +20,9 @@ import (
 )
 
 var (
-	powerOps    = flag.Int("power.ops", 60, "commands of TestPowerLoss")
+	powerOps    = flag.Int("power.ops", 50, "commands of TestPowerLoss")
 	powerSubset = flag.Int("power.subsets", 2, "crashes at each moment of TestPowerLoss")
-	powerEvery  = flag.Int("power.every", 7, "TestPowerLoss crashes at one of so many calls")
+	powerEvery  = flag.Int("power.every", 12, "TestPowerLoss crashes at one of so many calls")
 	powerSeed   = flag.Uint64("power.seed", 1, "seed of TestPowerLoss")
 )
 
