@@ -61,7 +61,7 @@ type treeWatches struct {
 func (a *Account) WatchTree(ctx context.Context, wake func()) (*TreeWatch, []Listed, error) {
 	t := &TreeWatch{a: a, wake: wake}
 	a.trees.add(a, t)
-	shot, err := a.treeShot(ctx)
+	shot, err := a.settledShot(ctx)
 	if err != nil {
 		t.Close()
 		return nil, nil, fmt.Errorf("mailbox: watch names: %w", diskErr(err))
@@ -190,6 +190,16 @@ func (x treeID) same(y treeID) bool {
 	return x.dir == y.dir && x.dir != (disk.Identity{}) && (x.id.IsZero() || y.id.IsZero() || x.id == y.id)
 }
 
+// settledShot is treeShot while this process does not change the tree: a RENAME
+// is several steps.
+func (a *Account) settledShot(ctx context.Context) (*treeShot, error) {
+	if err := a.takeTurn(ctx); err != nil {
+		return nil, err
+	}
+	defer a.giveTurn()
+	return a.treeShot(ctx)
+}
+
 func (a *Account) treeShot(ctx context.Context) (*treeShot, error) {
 	list, err := a.List(ctx)
 	if err != nil {
@@ -237,7 +247,7 @@ func (s *treeShot) has(name string) bool {
 // Changes gives what has changed since the last call, in an order in which it
 // can be told, and the whole list; no changes give no list.
 func (t *TreeWatch) Changes(ctx context.Context) ([]TreeChange, []Listed, error) {
-	now, err := t.a.treeShot(ctx)
+	now, err := t.a.settledShot(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("mailbox: look for new names: %w", diskErr(err))
 	}
@@ -283,17 +293,35 @@ func (d *treeDiff) renames() {
 	}
 	for _, l := range d.now.list {
 		old, ok := gone[d.now.ids[l.Name].dir]
-		if !ok || !l.Exists || old == l.Name || d.last.get(l.Name).Exists || !d.now.ids[l.Name].same(d.last.ids[old]) {
-			continue
+		if ok && l.Exists && old != l.Name && !d.last.get(l.Name).Exists && d.now.ids[l.Name].same(d.last.ids[old]) {
+			d.from[l.Name], d.moved[old] = old, true
 		}
-		d.from[l.Name], d.moved[old] = old, true
-		if up := parentOf(l.Name, d.sep); d.from[up] != "" && old == d.from[up]+l.Name[len(up):] {
-			continue
-		}
-		c := d.change(l.Name)
-		c.OldName, c.Before, c.Name = old, d.last.get(old), true
-		d.parents(l.Name, old)
 	}
+	for name, old := range d.from {
+		if !d.whole(name, old) { // then one has gone and another has come
+			delete(d.from, name)
+			delete(d.moved, old)
+		}
+	}
+	for name, old := range d.from {
+		if up := parentOf(name, d.sep); d.from[up] != "" && old == d.from[up]+name[len(up):] {
+			continue
+		}
+		c := d.change(name)
+		c.OldName, c.Before, c.Name = old, d.last.get(old), true
+		d.parents(name, old)
+	}
+}
+
+// whole reports whether everything that was below old is below name now, or
+// gone: a client takes it along.
+func (d *treeDiff) whole(name, old string) bool {
+	for _, l := range d.last.list {
+		if l.Exists && below(l.Name, old, d.sep) && (d.now.get(l.Name).Exists || d.moved[l.Name] && d.from[name+l.Name[len(old):]] != l.Name) {
+			return false
+		}
+	}
+	return true
 }
 
 // names finds names that came, went, or are subscribed otherwise.
@@ -367,7 +395,7 @@ func parentOf(name string, sep byte) string {
 // that must exist now, and that must not; what changed of them, of what is below
 // them and of what is above is not told, unless somebody else did more.
 func (t *TreeWatch) Own(ctx context.Context, exists, gone string) {
-	now, err := t.a.treeShot(ctx)
+	now, err := t.a.settledShot(ctx)
 	if err != nil || exists != "" && !now.get(exists).Exists || gone != "" && now.get(gone).Exists {
 		return
 	}
@@ -385,7 +413,7 @@ func (t *TreeWatch) Own(ctx context.Context, exists, gone string) {
 // OwnSubscription says that the session itself has subscribed name, or ended
 // that.
 func (t *TreeWatch) OwnSubscription(ctx context.Context, name string, on bool) {
-	now, err := t.a.treeShot(ctx)
+	now, err := t.a.settledShot(ctx)
 	if err == nil && now.get(name).Subscribed == on {
 		t.take(now, func(other string) bool { return other == name })
 	}
