@@ -14,8 +14,7 @@ import (
 	"roost/disk"
 )
 
-// A fence is for a Backend that hands events over through channels: a private
-// directory that is watched by the same inotify instance
+// A fence is a private directory that is watched by the same inotify instance
 // as the mail. Its events stand in the one queue of that instance, behind all
 // that happened before.
 type fence struct {
@@ -50,12 +49,7 @@ func (f *fence) init(w *Watcher, o WatchOptions) {
 // between or the fence cannot be made; or the error of ctx.
 func (w *Watcher) Fence(ctx context.Context) error {
 	w.counters.fences.Add(1)
-	var err error
-	if d, ok := w.backend.(directBackend); ok {
-		err = d.drain()
-	} else {
-		err = w.fence.pass(ctx)
-	}
+	err := w.fence.pass(ctx)
 	if err != nil {
 		w.counters.fencesFailed.Add(1)
 	}

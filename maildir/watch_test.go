@@ -168,21 +168,10 @@ func TestFenceProves(t *testing.T) {
 	}
 }
 
-// channelBackend hands events over through channels.
-type channelBackend struct{ *fsnotify.Watcher }
-
-func (b channelBackend) Events() <-chan fsnotify.Event { return b.Watcher.Events }
-func (b channelBackend) Errors() <-chan error          { return b.Watcher.Errors }
-
-func openChannels() (Backend, error) {
-	w, err := fsnotify.NewWatcher()
-	return channelBackend{w}, err
-}
-
 // TestFenceRepairs: someone cleans up the temporary directory.
 func TestFenceRepairs(t *testing.T) {
 	temp := t.TempDir()
-	w := newWatcher(t, WatchOptions{TempDir: temp, Backend: openChannels})
+	w := newWatcher(t, WatchOptions{TempDir: temp})
 	at := t.TempDir()
 	_, q := watchedBox(t, w, at)
 	fenced(t, w)

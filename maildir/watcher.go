@@ -22,6 +22,11 @@ type Backend interface {
 	Close() error
 }
 
+type notifyBackend struct{ *fsnotify.Watcher }
+
+func (b notifyBackend) Events() <-chan fsnotify.Event { return b.Watcher.Events }
+func (b notifyBackend) Errors() <-chan error          { return b.Watcher.Errors }
+
 // WatchOptions are the settings of a Watcher; zero values are the defaults.
 type WatchOptions struct {
 	FS       disk.FS // for the fence; disk.OS()
@@ -69,7 +74,10 @@ const defaultPerOwner = 2000
 func NewWatcher(o WatchOptions) (*Watcher, error) {
 	open := o.Backend
 	if open == nil {
-		open = newInotify
+		open = func() (Backend, error) {
+			w, err := fsnotify.NewWatcher()
+			return notifyBackend{w}, err
+		}
 	}
 	backend, err := open()
 	if err != nil {
@@ -87,12 +95,6 @@ func NewWatcher(o WatchOptions) (*Watcher, error) {
 		w.perOwner = defaultPerOwner
 	}
 	w.fence.init(w, o)
-	if d, ok := backend.(directBackend); ok {
-		started := make(chan struct{})
-		go w.serve(d, started) // ends with Close
-		<-started
-		return w, nil
-	}
 	go w.run() // ends when Close closes the channels of the backend
 	return w, nil
 }
@@ -249,45 +251,25 @@ func (w *Watcher) run() {
 	w.end()
 }
 
-// handle finds the directory of an event.
+// handle finds the queue of an event.
 func (w *Watcher) handle(ev fsnotify.Event) {
 	op := opOf(ev.Op)
 	if op == 0 {
 		return
 	}
 	w.mu.RLock()
-	self := w.byPath[ev.Name] != nil
-	w.mu.RUnlock()
-	if self {
-		w.event(ev.Name, "", op)
-		return
+	wt, self := w.byPath[ev.Name], true
+	var name string
+	if wt == nil {
+		var dir string
+		dir, name = path.Split(ev.Name)
+		wt, self = w.byPath[path.Clean(dir)], false
 	}
-	dir, name := path.Split(ev.Name)
-	if !w.event(path.Clean(dir), name, op) {
-		w.fence.event(ev.Name, op)
-	}
-}
-
-// serve is run for a backend that hands its events over by itself.
-func (w *Watcher) serve(d directBackend, started chan<- struct{}) {
-	defer close(w.done)
-	d.serve(started, func(dir, name string, op EventOp) {
-		w.counters.events.Add(1)
-		w.event(dir, name, op)
-	}, w.broken)
-	w.end()
-}
-
-// event puts an event into the queue of its directory; name is empty if it is
-// about the directory itself. false: nobody watches it.
-func (w *Watcher) event(dir, name string, op EventOp) bool {
-	w.mu.RLock()
-	wt := w.byPath[dir]
 	w.mu.RUnlock()
 	switch {
 	case wt == nil:
-		return false
-	case name != "":
+		w.fence.event(ev.Name, op)
+	case !self:
 		if !wt.queue.put(Event{Tag: wt.tag, Name: name, Op: op}) {
 			w.counters.dropped.Add(1)
 		}
@@ -298,7 +280,6 @@ func (w *Watcher) event(dir, name string, op EventOp) bool {
 			wt.queue.put(Event{Tag: wt.tag, Op: Lost})
 		}
 	}
-	return true
 }
 
 func opOf(op fsnotify.Op) EventOp {
