@@ -72,7 +72,7 @@ func TestFsck(t *testing.T) {
 	if out, code := s.runCode(t, "dump", conf, "u"); code != 0 || !strings.Contains(out, `mailbox "INBOX"`) {
 		t.Errorf("dump: %d\n%s", code, out)
 	}
-	if out, code := s.runCode(t, "dump", conf, "u", "INBOX"); code != 0 || !strings.Contains(out, "expunged 1:3") {
+	if out, code := s.runCode(t, "dump", conf, "u", "INBOX"); code != 0 || !strings.Contains(out, "messages 0") || !strings.Contains(out, "expunged ") {
 		t.Errorf("dump INBOX: %d\n%s", code, out)
 	}
 	if out, code := s.runCode(t, "explain", conf, "u", "INBOX", "2"); code != 0 || !strings.Contains(out, "another program removed the file") {

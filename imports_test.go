@@ -35,6 +35,7 @@ var allowedImports = map[string][]string{
 	"tools/crash":        {"oracle"},
 	"tools/migrate-test": {},
 	"tools/compare":      {"testmail"},
+	"tools/rfc":          {},
 	"tools/scale":        {"disk", "disk/disktest", "mailbox", "maildir"},
 }
 

@@ -8,6 +8,9 @@ import (
 	"roost/index"
 )
 
+// DEVIATION: a Date whose time cannot be read counts as no date (RFC 5256 §2.2, a
+// SHOULD): INTERNALDATE is used.
+
 // This file is SORT (RFC 5256, RFC 5957): the order of messages.
 
 // A SortKey is what SORT compares.

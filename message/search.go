@@ -8,6 +8,9 @@ import (
 	"golang.org/x/text/transform"
 )
 
+// DEVIATION: SEARCH looks into the first 1 MiB of each header block, and takes
+// the charset UTF-7 for unknown (RFC 9051 §6.4.4).
+
 // A TextKey is a string to look for in a message: TEXT if Headers is set, else
 // BODY (RFC 9051 §6.4.4). Text is valid UTF-8.
 type TextKey struct {

@@ -144,7 +144,7 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 
 // serve ends when close is called.
 func (c *controlServer) serve(l net.Listener) {
-	if err := c.http.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+	if err := c.http.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		c.log.Error("control socket", "err", err)
 	}
 }

@@ -11,6 +11,10 @@ import (
 	"roost/wire"
 )
 
+// DEVIATION: RFC 9755 §4 wants an APPEND of 8-bit header fields refused where
+// UTF8=ACCEPT is not enabled. Real clients send them in drafts; they are stored as
+// they came.
+
 // This file is APPEND (RFC 9051 §6.3.12; literal8: RFC 3516 §4.4; UTF8: RFC 6855
 // §4; several messages: RFC 3502) and what REPLACE has in common with it.
 // Messages are streamed; whatever can be known before is refused before the

@@ -10,6 +10,9 @@ import (
 	"roost/wire"
 )
 
+// DEVIATION: YOUNGER and OLDER in a context (RFC 5267) are not looked at again as
+// time passes.
+
 // This file is CONTEXT=SEARCH and CONTEXT=SORT (RFC 5267 §4): results of SEARCH
 // and SORT that are kept up to date. A change costs a search among the messages
 // that changed; of SORT also a sort of the result.

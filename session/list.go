@@ -11,6 +11,9 @@ import (
 	"roost/wire"
 )
 
+// DEVIATION: OLDNAME (RFC 9051 §6.3.9.7) is not told for names that are brought
+// to NFC.
+
 // LIST is RFC 9051 §6.3.9 with RFC 5258, RFC 5819 (STATUS), RFC 6154
 // (SPECIAL-USE) and RFC 3348 (children); LSUB is RFC 3501 §6.3.9.
 

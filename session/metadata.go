@@ -10,6 +10,9 @@ import (
 	"roost/wire"
 )
 
+// DEVIATION: changes by others are told only with NOTIFY; there is no unsolicited
+// METADATA response otherwise (RFC 5464 §4.4.1 makes it optional).
+
 // This file is METADATA (RFC 5464), with METADATA-SERVER, and what LIST-METADATA
 // (RFC 9590) needs of it. Server entries below /private belong to the account,
 // those below /shared come from the configuration.

@@ -13,6 +13,10 @@ import (
 	"roost/mailbox"
 )
 
+// DEVIATION: AnnotationChange is answered with BADEVENT, because there is no
+// ANNOTATE; the STATUS of another mailbox that this client changed itself is not
+// left out (RFC 5465 §5, a SHOULD).
+
 // This file is NOTIFY (RFC 5465): what the client wants to be told of without
 // asking. Mailboxes that it has not selected stay loaded and cost nothing until
 // something happens in them.

@@ -8,6 +8,9 @@ import (
 	"roost/wire"
 )
 
+// DEVIATION: SETQUOTA sets limits of the user below those of the administrator
+// and no others (RFC 9208 §4.1.3 leaves it to policy).
+
 // This file is QUOTA (RFC 9208). All mailboxes of a user are under one quota
 // root, whose name is empty.
 

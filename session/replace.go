@@ -7,6 +7,9 @@ import (
 	"roost/wire"
 )
 
+// DEVIATION: the quota counts the whole new message, not the difference
+// (RFC 8508 §3.4).
+
 // replaceCmd is REPLACE or UID REPLACE (RFC 8508): one message takes the place
 // of another. Its arguments from the flags on are read while it runs.
 type replaceCmd struct {

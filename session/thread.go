@@ -7,6 +7,9 @@ import (
 	"roost/wire"
 )
 
+// DEVIATION: above MESSAGELIMIT (RFC 9738) THREAD is refused with NO, and SORT
+// is not limited.
+
 // This file answers THREAD and UID THREAD (RFC 5256).
 
 // threadCmd is THREAD or UID THREAD.
