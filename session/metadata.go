@@ -10,8 +10,8 @@ import (
 	"roost/wire"
 )
 
-// DEVIATION: changes by others are told only with NOTIFY; there is no unsolicited
-// METADATA response otherwise (RFC 5464 §4.4.1 makes it optional).
+// DEVIATION: changes by others are told only with NOTIFY; ENABLE METADATA
+// (RFC 5464 §4.4) is not known.
 
 // This file is METADATA (RFC 5464), with METADATA-SERVER, and what LIST-METADATA
 // (RFC 9590) needs of it. Server entries below /private belong to the account,
