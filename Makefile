@@ -17,6 +17,7 @@ run: build
 test:
 ifneq ($(CC_FOUND),)
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
+	CGO_ENABLED=0 $(GO) test -run 'Every|Blocks' ./index
 else
 	@echo "No C compiler found: testing without the race detector (install gcc for it)."
 	CGO_ENABLED=0 $(GO) test -shuffle=on ./...
