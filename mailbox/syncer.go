@@ -36,9 +36,6 @@ func (mb *Mailbox) sync(ctx context.Context) {
 	}
 }
 
-// wakeLater makes the syncer plan the sync of the directories.
-func (mb *Mailbox) wakeLater() { mb.wake() }
-
 // step does what is due and gives the time until something is due again.
 func (mb *Mailbox) step(ctx context.Context) time.Duration {
 	mb.rebuild(ctx)
