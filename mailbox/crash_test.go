@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"roost/disk"
 	"roost/disk/disktest"
@@ -355,7 +356,14 @@ func crashOnce(t *testing.T, ct crashTest, how disktest.Survival, k int, seed ui
 		}
 	}
 	for _, box := range []*crashBox{a, b} {
-		if err := box.mb.Check(); err != nil {
+		// The syncer may be renaming still: what is wrong stays wrong.
+		err := box.mb.Check()
+		tick := time.NewTicker(2 * time.Millisecond)
+		for deadline := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(deadline); err = box.mb.Check() {
+			<-tick.C
+		}
+		tick.Stop()
+		if err != nil {
 			t.Errorf("crash before call %d: %v", k, err)
 		}
 	}
