@@ -18,12 +18,12 @@ import (
 )
 
 func TestParseKeywords(t *testing.T) {
-	k, skipped := ParseKeywords([]byte("1 $Junk\n0 todo\nbroken\n26 much\n-1 less\n3 \n4 TODO\n1 again\nx y\n25 last one\n7 cut"))
-	want := Keywords{0: "todo", 1: "$Junk", 25: "last one", 7: "cut"}
+	k, skipped := ParseKeywords([]byte("1 $Junk\n0 later\nbroken\n26 much\n-1 less\n3 \n4 LATER\n1 again\nx y\n25 last one\n7 cut"))
+	want := Keywords{0: "later", 1: "$Junk", 25: "last one", 7: "cut"}
 	if k != want || skipped != 7 {
 		t.Errorf("%q, skipped %d", k, skipped)
 	}
-	if got := string(k.Append(nil)); got != "0 todo\n1 $Junk\n7 cut\n25 last one\n" {
+	if got := string(k.Append(nil)); got != "0 later\n1 $Junk\n7 cut\n25 last one\n" {
 		t.Errorf("written %q", got)
 	}
 	if k.Slot("$JUNK") != 1 || k.Slot("none") != -1 || k.Slot("") != -1 || k.Slot("$Jun\u212a") != -1 {
