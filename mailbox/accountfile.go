@@ -34,10 +34,10 @@ import (
 //	         sequence number and payload
 //
 // The seed and the offset in the CRC keep stale frames, and bytes that an
-// outsider chose (names), from passing for a frame. A frame that does not hold
-// at the end is a torn write and is cut. One that does not hold with good
-// frames behind it is damage: what is readable counts, and the file is written
-// anew.
+// outsider chose (names), from passing for a frame. Zeroes follow the last one
+// (accountreserve.go). A frame that does not hold at the end is a torn write
+// and becomes zeroes. One that does not hold with good frames behind it is
+// damage: what is readable counts, and the file is written anew.
 const (
 	accountFileName   = "roost.account"
 	accountMagic      = "roost.accnt\n"
@@ -67,6 +67,7 @@ type accountFile struct {
 	seed   uint64
 	seq    uint64 // of the last frame
 	end    int64  // where the next frame goes
+	alloc  int64  // size of the file: zeroes from end on
 	base   int64  // size after the last compaction
 	broken bool   // what is on the disk is not known: write everything anew first
 
@@ -128,15 +129,16 @@ func (af *accountFile) load(file disk.File) error {
 	}
 	res := parseAccountFrames(data, seed, af.state)
 	af.seed, af.seq, af.end, af.base = seed, res.seq, res.end, res.end
+	af.alloc = max(info.Size, res.end)
 	af.file, af.broken = file, false
 	if res.damaged > 0 {
 		af.log.Error("roost.account is damaged, keeping what is readable", "dir", af.dir.Path(), "places", res.damaged)
 		af.broken = true
 		return nil
 	}
-	if res.end < info.Size {
-		af.log.Warn("roost.account: cut a torn write", "dir", af.dir.Path(), "octets", info.Size-res.end)
-		if err := file.Truncate(res.end); err != nil {
+	if rest := data[min(res.end, info.Size):]; tornSize(rest) > 0 {
+		af.log.Warn("roost.account: cut a torn write", "dir", af.dir.Path(), "octets", tornSize(rest))
+		if err := af.clearTorn(file, rest); err != nil {
 			af.broken = true
 		}
 	}
@@ -256,10 +258,15 @@ func (af *accountFile) view(fn func(*accountState)) {
 }
 
 // update writes the records that fn makes of the state. On return they are
-// durable and in the state; after an error they are in neither, and the file
-// is written anew at the next update. fn may return nil to do nothing; it must
-// not change the state.
+// durable and in the state; after an error they are in neither, and unless only
+// space was missing, the file is written anew at the next update. fn may return
+// nil to do nothing; it must not change the state.
 func (af *accountFile) update(fn func(*accountState) ([]byte, error)) error {
+	return af.write(fn, false)
+}
+
+// write is update; reserved: the records may use the reserve.
+func (af *accountFile) write(fn func(*accountState) ([]byte, error), reserved bool) error {
 	af.wmu.Lock()
 	defer af.wmu.Unlock()
 	af.mu.Lock()
@@ -272,11 +279,15 @@ func (af *accountFile) update(fn func(*accountState) ([]byte, error)) error {
 		return fmt.Errorf("mailbox: write %s: %w", accountFileName, ErrLimit)
 	}
 	if af.broken || af.end-af.base > max(256<<10, af.base) {
-		if err := af.rewrite(); err != nil {
+		// A file that is only long can wait for space.
+		if err := af.rewrite(); err != nil && (af.broken || !diskFull(err)) {
 			return fmt.Errorf("mailbox: write %s: %w", accountFileName, diskErr(err))
 		}
 	}
 	frame := appendAccountFrame(nil, af.seed, af.end, af.seq+1, payload)
+	if err := af.makeRoom(int64(len(frame)), reserved); err != nil {
+		return fmt.Errorf("mailbox: extend %s: %w", accountFileName, diskErr(err))
+	}
 	if _, err = af.file.WriteAt(frame, af.end); err == nil {
 		err = af.file.Sync()
 	}
@@ -332,7 +343,7 @@ func (af *accountFile) rewrite() error {
 	// From here on the new file is the one that is linked, and broken stays
 	// true until its name is durable.
 	af.file, af.seed, af.seq = file, seed, seq
-	af.end, af.base = int64(len(data)), int64(len(data))
+	af.end, af.base, af.alloc = int64(len(data)), int64(len(data)), int64(len(data))
 	af.broken = true
 	if err := af.dir.Sync(); err != nil {
 		return err

@@ -208,7 +208,7 @@ func (in *inspector) accountFile() {
 		res := parseAccountFrames(data, seed, in.state)
 		if res.damaged > 0 {
 			in.find(Problem, "roost fsck --repair writes it anew", "%s is damaged in %d places; what is readable counts", accountFileName, res.damaged)
-		} else if torn := int64(len(data)) - res.end; torn > 0 && !in.out.Busy {
+		} else if torn := tornSize(data[min(res.end, int64(len(data))):]); torn > 0 && !in.out.Busy {
 			in.find(Note, "", "the last write to %s was not finished (%d octets); roost cuts it", accountFileName, torn)
 		}
 	}

@@ -136,7 +136,7 @@ func (s *slot) register(known index.Known, adopted []byte) error {
 // raise lifts the ceilings to uidNext and modSeq, which the caller chose a step
 // above what is in use. It is durable on return.
 func (s *slot) raise(id index.MailboxID, uidNext imap.UID, modSeq ModSeq) error {
-	return s.a.file.update(func(st *accountState) ([]byte, error) {
+	return s.a.file.updateAlways(func(st *accountState) ([]byte, error) {
 		old := st.byID[id]
 		if old == nil {
 			return nil, fmt.Errorf("mailbox: raise ceilings of an unknown mailbox: %w", ErrGone)

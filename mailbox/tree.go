@@ -266,7 +266,7 @@ func (a *Account) remove(ctx context.Context, m maildir.Mailbox) error {
 	}
 	a.discardIndex(path)
 	a.quota.recount()
-	err = a.file.update(func(st *accountState) ([]byte, error) {
+	err = a.file.updateAlways(func(st *accountState) ([]byte, error) {
 		if r := st.byDir[path]; r != nil {
 			return encodeForget(r.ID), nil
 		}

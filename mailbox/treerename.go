@@ -122,7 +122,7 @@ func (a *Account) rename(ctx context.Context, from, to maildir.Mailbox) error {
 	a.moveSlots(paths)
 	a.announceMoves(nil)
 	a.moveIndexes(moves)
-	return a.file.update(func(st *accountState) ([]byte, error) {
+	return a.file.updateAlways(func(st *accountState) ([]byte, error) {
 		var payload []byte
 		for _, mv := range moves {
 			old := st.byDir[joinPath(mv.From.Dir)]

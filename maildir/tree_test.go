@@ -242,6 +242,40 @@ func TestTreeDelete(t *testing.T) {
 	})
 }
 
+// Without a block for the trash, the mailbox becomes the trash.
+func TestTreeDeleteOnFullDisk(t *testing.T) {
+	eachTree(t, func(t *testing.T, r *disktest.Recorder, tree *Tree) {
+		for _, name := range []string{"A", "A/B", "C"} {
+			must(t, tree.Create(box(t, name)))
+		}
+		b, err := tree.Open(box(t, "A/B"))
+		must(t, err)
+		defer b.Close()
+		put(t, b.Place(Cur), "1.b:2,", "text")
+		noTrash := disktest.Rule{
+			Op: disktest.Mkdir, Nth: 1, Sticky: true, Err: syscall.ENOSPC,
+			Match: func(c disktest.Call) bool { return c.Name == TrashName },
+		}
+		r.Fail(noTrash)
+		if tree.Layout().Nested {
+			if err := tree.Delete(box(t, "A")); !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("with one below it: %v", err)
+			}
+		}
+		must(t, tree.Delete(box(t, "A/B")))
+		wantList(t, tree, "INBOX", "A", "C")
+		must(t, tree.Delete(box(t, "C"))) // there is a trash now
+		wantList(t, tree, "INBOX", "A")
+		r.Clear()
+		must(t, tree.EmptyTrash(context.Background()))
+		trash, err := tree.Root().OpenDir(TrashName)
+		must(t, err)
+		if got := namesOf(t, trash); len(got) != 0 {
+			t.Errorf("trash %q", got)
+		}
+	})
+}
+
 func TestTreeRename(t *testing.T) {
 	eachTree(t, func(t *testing.T, r *disktest.Recorder, tree *Tree) {
 		for _, name := range []string{"A", "A/B", "A/B/C", "AB", "X"} {

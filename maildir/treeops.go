@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"roost/disk"
 )
@@ -163,14 +164,46 @@ func (t *Tree) Delete(m Mailbox) error {
 		return err
 	}
 	trash, err := openOrMake(t.root, TrashName, 0o700)
-	if err != nil {
-		return err
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = t.discardAsTrash(path, err)
+	} else if err == nil {
+		defer trash.Close()
+		err = t.discard(path, trash)
 	}
-	defer trash.Close()
-	if err := t.discard(path, trash); err != nil {
+	if err != nil {
 		return fmt.Errorf("maildir: delete mailbox: %w", err)
 	}
 	return nil
+}
+
+// discardAsTrash makes the mailbox itself the trash: a full disk has no block
+// for a new directory, and is to be emptied. A mailbox with others below it
+// cannot go that way; cause is why.
+func (t *Tree) discardAsTrash(path []string, cause error) error {
+	parent, err := t.makeLevels(path[:len(path)-1], 0o700)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	name := path[len(path)-1]
+	if t.layout.Nested {
+		dir, err := parent.OpenDir(name)
+		if err != nil {
+			return err
+		}
+		below, err := t.subdirs(dir)
+		dir.Close()
+		if err != nil {
+			return err
+		}
+		if len(below) > 0 {
+			return cause
+		}
+	}
+	if err := parent.RenameNoReplace(name, t.root, TrashName); err != nil {
+		return missing(err)
+	}
+	return errors.Join(parent.Sync(), t.root.Sync())
 }
 
 func (t *Tree) discard(path []string, trash disk.Dir) error {
