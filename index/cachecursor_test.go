@@ -77,7 +77,8 @@ func TestCacheCursorChanges(t *testing.T) {
 	var cu CacheCursor
 	var buf []byte
 	at := 0
-	for step := range 20000 {
+	const steps = 20000 / disktest.Stride
+	for step := range steps {
 		switch k := rng.IntN(1000); {
 		case k < 300:
 			i := rng.IntN(n)
@@ -87,7 +88,7 @@ func TestCacheCursorChanges(t *testing.T) {
 			i := rng.IntN(n)
 			ix.Cache().Drop(Row(i))
 			have[i] = false
-		case k < 322 && step > 10000:
+		case k < 322 && step > steps/2:
 			if err := ix.Cache().Compact(); err != nil {
 				t.Fatal(err)
 			}

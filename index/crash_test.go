@@ -104,7 +104,7 @@ func (tr *trial) verify(t *testing.T, m *disktest.Mem, what string) {
 // synced is lost.
 func TestPowerLossEverywhere(t *testing.T) {
 	const steps = 24
-	for seed := range uint64(max(3/stride, 1)) {
+	for seed := range uint64(max(3/disktest.Stride, 1)) {
 		for _, how := range []disktest.Survival{disktest.Random, disktest.Ordered, disktest.Nothing, disktest.Everything} {
 			for at := 1; ; at++ {
 				m := disktest.NewMem()

@@ -162,7 +162,7 @@ func TestUndamaged(t *testing.T) {
 // A journal cut at every octet never fails to open; what is lost is jumped over.
 func TestCutEverywhere(t *testing.T) {
 	v := newVictim(t, 3, 40)
-	for n := 0; n < len(v.bytes); n += stride {
+	for n := 0; n < len(v.bytes); n += disktest.Stride {
 		if n > headerSize && n < headerCopy || n > headerCopy+headerSize && n < baseStart {
 			continue
 		}
@@ -177,7 +177,7 @@ func TestCutEverywhere(t *testing.T) {
 // Every bit of a small journal flipped, one at a time.
 func TestFlipEveryBit(t *testing.T) {
 	v := newVictim(t, 5, 24)
-	for i := 0; i < len(v.bytes); i += stride {
+	for i := 0; i < len(v.bytes); i += disktest.Stride {
 		if i > headerSize && i < headerCopy || i > headerCopy+headerSize && i < baseStart {
 			continue // never looked at
 		}
@@ -198,7 +198,7 @@ func TestFlipEveryBit(t *testing.T) {
 func TestBlocksDamaged(t *testing.T) {
 	v := newVictim(t, 7, 200)
 	rng := rand.New(rand.NewPCG(7, 7))
-	for n := range 3000 / stride {
+	for n := range 3000 / disktest.Stride {
 		v.again(t)
 		b := bytes.Clone(v.bytes)
 		size := 1 << (3 + rng.IntN(8))

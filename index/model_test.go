@@ -4,12 +4,14 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"roost/disk/disktest"
 )
 
 // Random batches against the simplest model; now and then the index is closed,
 // left without closing, or compacted, and must say the same afterwards.
 func TestModel(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(max(20/disktest.Stride, 4)) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		fsys, dir := memRoot(t)
 		o := testOptions(fsys, dir)

@@ -619,7 +619,7 @@ func TestTreeAfterCrash(t *testing.T) {
 // Whatever call fails, an operation on the tree is done or not, and what is
 // listed can be opened.
 func TestTreeFaults(t *testing.T) {
-	for nth := 1; nth <= 200; nth++ {
+	for nth := 1; nth <= 200; nth += disktest.Stride {
 		mem, _ := memStore(t, nil)
 		rec := disktest.Wrap(mem)
 		st := newTestStore(t, rec, nil)

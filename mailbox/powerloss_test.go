@@ -479,7 +479,9 @@ func (p *powerRun) expunge(name string) {
 				delete(s[name].msgs, body)
 			}
 		})
+		p.led.mu.Lock()
 		p.led.parts = false // gone is gone
+		p.led.mu.Unlock()
 		if _, err := v.Expunge(p.t.Context(), set); err != nil {
 			p.t.Fatal(err)
 		}
