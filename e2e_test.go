@@ -202,6 +202,7 @@ func e2eSelect(t *testing.T, _ *testServer, c *imapclient.Client) {
 		t.Errorf("SELECT: flags %v, permanent %v", data.Flags, data.PermanentFlags)
 	}
 	e2eDone(t, "UNSELECT", c.Unselect())
+	e2eDone(t, "NOOP", c.Noop()) // imapclient changes its state after it tells of the answer
 	e2eWant(t, "state", c.State(), imap.ConnStateAuthenticated)
 	e2eGot[*imap.SelectData](t, "EXAMINE")(c.Select("sel", &imap.SelectOptions{ReadOnly: true}).Wait())
 	if err := c.Store(imap.SeqSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagSeen}}, nil).Close(); err == nil {
@@ -376,6 +377,7 @@ func e2eLogin(t *testing.T, s *testServer) {
 	if err := c.Unauthenticate().Wait(); err != nil {
 		t.Fatalf("UNAUTHENTICATE: %v", err)
 	}
+	e2eDone(t, "NOOP", c.Noop())
 	e2eWant(t, "state", c.State(), imap.ConnStateNotAuthenticated)
 	if err := c.Authenticate(sasl.NewLoginClient("u", "p")); err != nil {
 		t.Fatalf("AUTHENTICATE LOGIN: %v", err)
