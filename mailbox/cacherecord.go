@@ -45,11 +45,6 @@ func (r *cacheRecord) get(ix *index.Index, row index.Row) bool {
 	return r.take(ix.Cache().Get(row, r.buf))
 }
 
-// getAt is get, by way of a cursor.
-func (r *cacheRecord) getAt(ix *index.Index, cu *index.CacheCursor, row index.Row) bool {
-	return r.take(ix.Cache().GetAt(cu, row, r.buf))
-}
-
 func (r *cacheRecord) take(e index.CacheEntry, ok bool) bool {
 	if !ok {
 		return false

@@ -242,10 +242,15 @@ func (c *Content) load() error {
 
 // cached makes rec what the cache holds; false if it holds nothing.
 func (c *Content) cached() bool {
+	return c.rec.take(c.entry())
+}
+
+// entry is the record of the cache.
+func (c *Content) entry() (index.CacheEntry, bool) {
 	if c.next == nil {
-		return c.rec.get(c.ix, c.row)
+		return c.ix.Cache().Get(c.row, c.rec.buf)
 	}
-	return c.rec.getAt(c.ix, c.next, c.row)
+	return c.ix.Cache().GetAt(c.next, c.row, c.rec.buf)
 }
 
 // parse reads the file and puts what it says into the cache.

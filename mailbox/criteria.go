@@ -38,6 +38,7 @@ const (
 	SearchAge                        // From <= seconds since INTERNALDATE < To
 	SearchSent                       // From <= day written in the Date field < To
 	SearchHeader                     // the field named Field holds Text, or exists if Text is empty
+	SearchAddress                    // the same for names and addresses, however they are quoted
 	SearchBody                       // the text of the body holds Text
 	SearchText                       // the header or the body holds Text
 	SearchEmailID                    // EMAILID is Text (RFC 8474 §6)

@@ -49,7 +49,7 @@ func (v *View) Search(ctx context.Context, c *Criteria, opts SearchOptions) (Sea
 	if err != nil {
 		return SearchResult{}, err
 	}
-	seqs, err := runSearch(ctx, plan, viewSource{v}, opts)
+	seqs, err := runSearch(ctx, plan, viewSource{v}, v.mb.sorting.remember(v.ix, &plan.fields), opts)
 	if err != nil {
 		return SearchResult{}, err
 	}
@@ -62,69 +62,94 @@ func (v *View) Search(ctx context.Context, c *Criteria, opts SearchOptions) (Sea
 	return res, nil
 }
 
+// A searchRun is one run of a plan over a source.
+type searchRun struct {
+	plan   *searchPlan
+	src    searchSource
+	memory *fieldMemory // nil: nothing is remembered
+	now    time.Time
+
+	first, total int // messages before those that may match; the number of these
+	size         int // of a block
+	hits         []searchBits
+}
+
 // runSearch goes through src, with several goroutines when files are read.
-func runSearch(ctx context.Context, plan *searchPlan, src searchSource, opts SearchOptions) (Seqs, error) {
-	total := src.Len()
-	size, workers := searchBlockSize, 1
+func runSearch(ctx context.Context, plan *searchPlan, src searchSource, memory *fieldMemory, opts SearchOptions) (Seqs, error) {
+	r := searchRun{plan: plan, src: src, memory: memory, now: opts.Now, size: searchBlockSize}
+	first, last := plan.root.span(src, SeqNum(src.Len()))
+	if first > last {
+		return nil, ctx.Err()
+	}
+	r.first, r.total = int(first-1), int(last-first+1)
+	workers := 1
 	if plan.maxLevel >= levelHeader {
 		// Smaller blocks share out large messages more evenly.
-		size, workers = 64, max(2, runtime.GOMAXPROCS(0))
+		r.size, workers = 64, max(2, runtime.GOMAXPROCS(0))
 	}
-	blocks := (total + size - 1) / size
-	if blocks < 2 {
-		workers = 1
-	}
-	hits := make([]searchBits, blocks)
+	r.hits = make([]searchBits, (r.total+r.size-1)/r.size)
 	progress := opts.Progress
 	if progress == nil {
 		progress = func(int, int) {}
 	}
-	if workers == 1 {
-		w := newSearchWorker(plan, src, opts.Now, ctx.Err)
-		for k := range blocks {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			n := min(size, total-k*size)
-			var err error
-			if hits[k], err = w.block(SeqNum(k*size+1), n); err != nil {
-				return nil, err
-			}
-			progress(k*size+n, total)
-		}
-		return collectSeqs(hits, size), nil
+	var err error
+	if workers = min(workers, len(r.hits)); workers == 1 {
+		err = r.alone(ctx, progress)
+	} else {
+		err = r.parallel(ctx, workers, progress)
 	}
-	err := searchParallel(ctx, plan, src, hits, size, min(workers, blocks), opts.Now, progress)
 	if err != nil {
 		return nil, err
 	}
-	return collectSeqs(hits, size), nil
+	return r.collect(), nil
 }
 
-// searchParallel lets workers take one block after the other. They end when the
+// block runs block k and gives the number of messages in it.
+func (r *searchRun) block(w *searchWorker, k int) (n int, err error) {
+	n = min(r.size, r.total-k*r.size)
+	r.hits[k], err = w.block(SeqNum(r.first+k*r.size+1), n)
+	return n, err
+}
+
+// alone takes one block after the other.
+func (r *searchRun) alone(ctx context.Context, progress func(done, total int)) error {
+	w := newSearchWorker(r.plan, r.src, r.memory, r.now, ctx.Err)
+	defer w.ahead.Release()
+	for k := range r.hits {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := r.block(w, k)
+		if err != nil {
+			return err
+		}
+		progress(k*r.size+n, r.total)
+	}
+	return nil
+}
+
+// parallel lets workers take one block after the other. They end when the
 // blocks do, at the first error, or with ctx; all have ended on return.
-func searchParallel(ctx context.Context, plan *searchPlan, src searchSource, hits []searchBits, size, workers int, now time.Time, progress func(done, total int)) error {
+func (r *searchRun) parallel(ctx context.Context, workers int, progress func(done, total int)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	total := src.Len()
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	done := make(chan int, workers)
 	for range workers {
 		wg.Go(func() {
-			w := newSearchWorker(plan, src, now, ctx.Err)
+			w := newSearchWorker(r.plan, r.src, r.memory, r.now, ctx.Err)
+			defer w.ahead.Release()
 			for {
 				k := int(next.Add(1) - 1)
-				if k >= len(hits) || ctx.Err() != nil {
+				if k >= len(r.hits) || ctx.Err() != nil {
 					return
 				}
-				n := min(size, total-k*size)
-				found, err := w.block(SeqNum(k*size+1), n)
+				n, err := r.block(w, k)
 				if err != nil {
 					cancel(err)
 					return
 				}
-				hits[k] = found
 				done <- n
 			}
 		})
@@ -136,18 +161,55 @@ func searchParallel(ctx context.Context, plan *searchPlan, src searchSource, hit
 	sum := 0
 	for n := range done {
 		sum += n
-		progress(sum, total)
+		progress(sum, r.total)
 	}
 	return context.Cause(ctx)
 }
 
-// collectSeqs makes the set of all matches, in as much memory as it needs.
-func collectSeqs(hits []searchBits, size int) Seqs {
+// collect makes the set of all matches, in as much memory as it needs.
+func (r *searchRun) collect() Seqs {
 	var out Seqs
-	for k := range hits {
-		for i := range hits[k].each {
-			out = out.Add(SeqNum(k*size + i + 1))
+	for k := range r.hits {
+		for i := range r.hits[k].each {
+			out = out.Add(SeqNum(r.first + k*r.size + i + 1))
 		}
 	}
 	return out
+}
+
+// span gives the message numbers between which everything lies that n can
+// match, of those up to size; first is behind last if there is nothing.
+func (n *searchNode) span(src searchSource, size SeqNum) (first, last SeqNum) {
+	first, last = 1, size
+	switch n.Kind {
+	case SearchNone:
+		return 1, 0
+	case SearchSeqs:
+		if len(n.seqs) == 0 {
+			return 1, 0
+		}
+		return n.seqs[0].First, lastOf(n.seqs)
+	case SearchUIDs:
+		if len(n.uids) == 0 {
+			return 1, 0
+		}
+		end := n.uids[0].Stop
+		for _, r := range n.uids {
+			end = max(end, r.Stop)
+		}
+		return max(src.seqFrom(n.uids[0].Start), 1), min(src.seqFrom(end), size)
+	case SearchAnd:
+		for _, kid := range n.kids {
+			from, to := kid.span(src, size)
+			first, last = max(first, from), min(last, to)
+		}
+	}
+	return first, last
+}
+
+func lastOf(seqs []SeqRange) (last SeqNum) {
+	for _, r := range seqs {
+		last = max(last, r.Last)
+	}
+	return last
 }

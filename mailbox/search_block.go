@@ -79,7 +79,10 @@ type searchSource interface {
 	Len() int
 	fill(blk *searchBlock)
 	facts(row index.Row) searchFacts
-	open(n SeqNum) searchContent
+	// seqFrom is the number of the message with that UID, or of the next one;
+	// behind the last if there is none.
+	seqFrom(uid imap.UID) SeqNum
+	open(n SeqNum, ahead *index.CacheCursor) searchContent
 	hasKeyword(set KeywordSet, name string) bool
 }
 
@@ -98,6 +101,7 @@ type searchPlan struct {
 	root     *searchNode
 	leaves   []*searchNode
 	maxLevel int
+	fields   fieldPlan
 	text     textPlan
 }
 
@@ -111,8 +115,8 @@ func newSearchPlanFor(compare message.Comparator, c *Criteria, size SeqNum, last
 	}
 	p := &searchPlan{}
 	p.root = p.add(c, size, lastUID)
-	p.text.compare = compare
-	p.text.compile(p.leaves)
+	p.fields.compile(compare, p.leaves)
+	p.text.compile(compare, p.leaves)
 	return p, nil
 }
 
@@ -130,7 +134,7 @@ func (p *searchPlan) add(c *Criteria, size SeqNum, lastUID imap.UID) *searchNode
 		n.uids = clampUIDs(c.UIDs, lastUID)
 	case SearchSize, SearchDate, SearchSaveDay, SearchAge:
 		n.level = levelFacts
-	case SearchSent, SearchHeader, SearchThreadID:
+	case SearchSent, SearchHeader, SearchAddress, SearchThreadID:
 		n.level = levelHeader
 	case SearchBody, SearchText, SearchEmailID:
 		n.level = levelBody
@@ -197,13 +201,18 @@ type searchWorker struct {
 	all  searchBits
 	know []map[KeywordSet]bool // by leaf, for SearchKeyword
 
+	memory  *fieldMemory // nil: nothing is remembered
+	entries headerEntries
+	learned learnedFields
+	ahead   index.CacheCursor
+
 	buf   []byte // of a message read whole
 	whole bytes.Reader
 }
 
-func newSearchWorker(plan *searchPlan, src searchSource, now time.Time, stop func() error) *searchWorker {
+func newSearchWorker(plan *searchPlan, src searchSource, memory *fieldMemory, now time.Time, stop func() error) *searchWorker {
 	return &searchWorker{
-		plan: plan, src: src, now: now.Unix(), stop: stop,
+		plan: plan, src: src, memory: memory, now: now.Unix(), stop: stop,
 		bits: make([]searchBits, len(plan.leaves)),
 		know: make([]map[KeywordSet]bool, len(plan.leaves)),
 	}
@@ -292,7 +301,15 @@ func (w *searchWorker) leaves(level int, open *searchBits) error {
 	if !some {
 		return nil
 	}
-	for i := range open.each {
+	if err := w.stop(); err != nil {
+		return err
+	}
+	ask := *open // of these the header or the file is needed
+	if level == levelHeader && !w.plan.text.threadIDs {
+		w.remembered(&ask)
+	}
+	defer w.memory.store(&w.learned)
+	for i := range ask.each {
 		if err := w.stop(); err != nil {
 			return err
 		}
@@ -313,15 +330,18 @@ func (w *searchWorker) message(level, i int) error {
 	if level == levelFacts {
 		return w.facts(i)
 	}
-	c := w.src.open(w.blk.first + SeqNum(i))
+	c := w.src.open(w.blk.first+SeqNum(i), &w.ahead)
 	defer c.Close()
 	if err := w.objectIDs(level, c, i); err != nil {
 		return err
 	}
-	if level == levelHeader {
-		return w.header(c, i)
+	if level == levelBody {
+		return w.body(c, i)
 	}
-	return w.body(c, i)
+	if w.plan.fields.empty() {
+		return nil
+	}
+	return w.header(c, i)
 }
 
 // column fills out for a key that only needs what is in memory.
@@ -389,7 +409,7 @@ func (w *searchWorker) facts(i int) error {
 			continue
 		}
 		if !f.knows(n.Kind) {
-			c := w.src.open(w.blk.first + SeqNum(i))
+			c := w.src.open(w.blk.first+SeqNum(i), &w.ahead)
 			err := f.learn(c, n.Kind)
 			c.Close()
 			if err != nil {
@@ -460,11 +480,19 @@ func (s viewSource) fill(blk *searchBlock) {
 	v.note()
 }
 
+func (s viewSource) seqFrom(uid imap.UID) SeqNum {
+	return SeqNum(s.v.bits.Before(s.v.ix.RowFrom(uid)) + 1)
+}
+
 func (s viewSource) facts(row index.Row) searchFacts {
 	return searchFacts{s.v.ix.Size(row), s.v.ix.Date(row), s.v.ix.SaveDate(row)}
 }
 
-func (s viewSource) open(n SeqNum) searchContent { return s.v.content(n) }
+func (s viewSource) open(n SeqNum, ahead *index.CacheCursor) searchContent {
+	c := s.v.content(n)
+	c.next = ahead
+	return c
+}
 
 func (s viewSource) hasKeyword(set KeywordSet, name string) bool {
 	for _, kw := range s.v.KeywordNames(set) {

@@ -58,7 +58,15 @@ func (s *tableSource) facts(row index.Row) searchFacts {
 	return searchFacts{int64(len(m.raw)), index.DateOf(m.date), m.saved}
 }
 
-func (s *tableSource) open(n SeqNum) searchContent {
+func (s *tableSource) seqFrom(uid imap.UID) SeqNum {
+	i := slices.IndexFunc(s.msgs, func(m tableMessage) bool { return m.UID >= uid })
+	if i < 0 {
+		i = len(s.msgs)
+	}
+	return SeqNum(i + 1)
+}
+
+func (s *tableSource) open(n SeqNum, _ *index.CacheCursor) searchContent {
 	return &tableContent{m: &s.msgs[n-1], src: s}
 }
 
@@ -92,6 +100,11 @@ func (c *tableContent) Header() ([]byte, error) {
 	return []byte(head + "\r\n\r\n"), c.err()
 }
 
+func (c *tableContent) briefHeader() (message.Header, error) {
+	h, err := c.Header()
+	return h, err
+}
+
 func (c *tableContent) Reader() (io.ReaderAt, int64, error) {
 	c.src.opened.Add(1)
 	return strings.NewReader(c.m.raw), int64(len(c.m.raw)), c.err()
@@ -119,7 +132,7 @@ func searchTable(ctx context.Context, src *tableSource, c *Criteria) ([]SeqNum, 
 	if err != nil {
 		return nil, err
 	}
-	seqs, err := runSearch(ctx, plan, src, SearchOptions{Now: testSearchNow})
+	seqs, err := runSearch(ctx, plan, src, nil, SearchOptions{Now: testSearchNow})
 	return slices.Collect(seqs.All()), err
 }
 
@@ -331,7 +344,7 @@ func TestSearchProgress(t *testing.T) {
 			t.Fatal(err)
 		}
 		last := 0
-		_, err = runSearch(t.Context(), plan, src, SearchOptions{Progress: func(done, total int) {
+		_, err = runSearch(t.Context(), plan, src, nil, SearchOptions{Progress: func(done, total int) {
 			if done <= last || total != 300 {
 				t.Errorf("progress %d of %d after %d", done, total, last)
 			}
@@ -452,7 +465,7 @@ func benchmarkSearch(b *testing.B, c *Criteria) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := runSearch(b.Context(), plan, src, SearchOptions{Now: testSearchNow}); err != nil {
+		if _, err := runSearch(b.Context(), plan, src, nil, SearchOptions{Now: testSearchNow}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -4,15 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"roost/message"
 )
 
-// This file is the part of SEARCH that looks at what messages say: header
-// fields, the date in the header, text. How text is decoded and compared is
-// package message's affair (RFC 9051 §6.4.4).
+// This file is the part of SEARCH that reads messages: text, and the ids of
+// RFC 8474. How text is decoded and compared is package message's affair
+// (RFC 9051 §6.4.4).
 
 // searchContent is what a search asks of one message; *Content is one.
 type searchContent interface {
@@ -20,6 +19,7 @@ type searchContent interface {
 	InternalDate() (time.Time, error)
 	SaveDate() (time.Time, error)
 	Header() ([]byte, error)
+	briefHeader() (message.Header, error) // may leave out what sortFields has not
 	Part() (*message.Part, error)
 	Reader() (io.ReaderAt, int64, error)
 	EmailID() (string, error)
@@ -30,37 +30,27 @@ type searchContent interface {
 // textPlan is the keys of a search that need text, made ready. It is shared by
 // the workers.
 type textPlan struct {
-	compare message.Comparator
-	fields  []fieldKey
-	sent    []*searchNode
 	matcher *message.Matcher // for texts, nil if there are none
 	texts   []*searchNode
 	ids     []*searchNode // EMAILID and THREADID
+
+	threadIDs bool // there are some among ids
 }
 
-// fieldKey is a key about one header field.
-type fieldKey struct {
-	*searchNode
-	text string // mapped by the comparator; empty: the field is there
-}
-
-func (p *textPlan) compile(leaves []*searchNode) {
+func (p *textPlan) compile(compare message.Comparator, leaves []*searchNode) {
 	var keys []message.TextKey
 	for _, n := range leaves {
 		switch n.Kind {
-		case SearchHeader:
-			p.fields = append(p.fields, fieldKey{n, p.compare.Map(n.Text)})
-		case SearchSent:
-			p.sent = append(p.sent, n)
 		case SearchEmailID, SearchThreadID:
 			p.ids = append(p.ids, n)
+			p.threadIDs = p.threadIDs || n.Kind == SearchThreadID
 		case SearchBody, SearchText:
 			p.texts = append(p.texts, n)
 			keys = append(keys, message.TextKey{Text: n.Text, Headers: n.Kind == SearchText})
 		}
 	}
 	if len(keys) > 0 {
-		p.matcher = p.compare.NewMatcher(keys...)
+		p.matcher = compare.NewMatcher(keys...)
 	}
 }
 
@@ -88,61 +78,6 @@ func (w *searchWorker) objectIDs(level int, c searchContent, i int) error {
 		w.bits[n.leaf].put(i, id == n.Text)
 	}
 	return nil
-}
-
-// header finds out the keys about header fields of message i, going through
-// its header once.
-func (w *searchWorker) header(c searchContent, i int) error {
-	if len(w.plan.text.fields)+len(w.plan.text.sent) == 0 {
-		return nil
-	}
-	b, err := c.Header()
-	if err != nil {
-		return err
-	}
-	h := message.Header(b)
-	p := &w.plan.text
-	if len(p.sent) > 0 {
-		if value, ok := h.Last("Date"); ok {
-			// A date that cannot be read is like none: SENT keys do not match.
-			if t, ok := message.ParseDate(value); ok {
-				for _, n := range p.sent {
-					day := DayOf(t)
-					w.bits[n.leaf].put(i, n.From <= day && day < n.To)
-				}
-			}
-		}
-	}
-	if len(p.fields) == 0 {
-		return nil
-	}
-	for name, value := range h.Fields() {
-		text, decoded := "", false
-		for _, k := range p.fields {
-			if w.bits[k.leaf].has(i) || !sameField(name, k.Field) {
-				continue
-			}
-			if !decoded && k.text != "" {
-				text, decoded = p.compare.Map(message.DecodeText(value)), true
-			}
-			w.bits[k.leaf].put(i, strings.Contains(text, k.text))
-		}
-	}
-	return nil
-}
-
-// sameField compares names of header fields: ASCII letters match in either case.
-func sameField(name []byte, field string) bool {
-	if len(name) != len(field) {
-		return false
-	}
-	for i, c := range name {
-		d := field[i]
-		if c != d && (c|0x20 != d|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
-			return false
-		}
-	}
-	return true
 }
 
 // wholeRead is up to which size a message is read at once for its text: one

@@ -64,16 +64,16 @@ func (f *sortFields) ids() (id string, refs []string) {
 	return id, refs
 }
 
-// threadHeader gives the header block, or the part of it that sortFields holds,
+// briefHeader gives the header block, or the part of it that sortFields holds,
 // without parsing the message if it was not parsed before.
-func (c *Content) threadHeader() (message.Header, error) {
+func (c *Content) briefHeader() (message.Header, error) {
 	if c.row < 0 {
 		return nil, ErrExpunged
 	}
 	if c.done {
 		return c.Header()
 	}
-	if e, ok := c.ix.Cache().Get(c.row, c.rec.buf); ok {
+	if e, ok := c.entry(); ok {
 		if len(e.Payload) > 1 && e.Payload[0] == briefVersion {
 			c.rec.buf = e.Payload
 			return e.Payload[1:], nil
@@ -127,7 +127,7 @@ func (c *Content) putBrief(h message.Header) {
 // but the message: on the oldest message id that it names, the first of its
 // references or its own. "" is NIL: the message names none.
 func (c *Content) ThreadID() (string, error) {
-	h, err := c.threadHeader()
+	h, err := c.briefHeader()
 	if err != nil {
 		return "", err
 	}

@@ -41,14 +41,17 @@ type sortColumns struct {
 	mu    sync.Mutex // guards all below; held for memory only
 	ix    *index.Index
 	dates []int64 // Unix seconds
+	sent  []int32 // the day in the Date field, as long as dates
 	texts *textColumn
 	refs  *refColumn
+
+	fields []*fieldColumn // the one used last is last
 }
 
 // forIndexLocked forgets what belongs to another index.
 func (sc *sortColumns) forIndexLocked(ix *index.Index) {
 	if sc.ix != ix {
-		sc.ix, sc.dates, sc.texts, sc.refs = ix, nil, nil, nil
+		sc.ix, sc.dates, sc.sent, sc.texts, sc.refs, sc.fields = ix, nil, nil, nil, nil, nil
 	}
 }
 
@@ -56,10 +59,19 @@ func (sc *sortColumns) forIndexLocked(ix *index.Index) {
 func (sc *sortColumns) fitLocked(n int) {
 	if have := len(sc.dates); have < n {
 		sc.dates = slices.Grow(sc.dates, n-have)[:n]
+		sc.sent = slices.Grow(sc.sent, n-have)[:n]
 		for i := have; i < n; i++ {
-			sc.dates[i] = unknownDate
+			sc.dates[i], sc.sent[i] = unknownDate, unknownSentDay
 		}
 	}
+}
+
+// setDateLocked notes when a message was sent; date may be unknownDate.
+func (sc *sortColumns) setDateLocked(row index.Row, date int64, day int32) {
+	if date != unknownDate {
+		sc.dates[row] = date
+	}
+	sc.sent[row] = day
 }
 
 // A textRow is the strings of one message by their numbers in a textColumn.
@@ -360,6 +372,7 @@ func (l *sortLoad) run(ctx context.Context, sc *sortColumns, progress func(done,
 type sortFacts struct {
 	gone  bool
 	date  int64
+	sent  int32
 	texts [textKeys]string
 	reply bool
 	id    string
@@ -380,7 +393,7 @@ func (l *sortLoad) store(sc *sortColumns, rows []index.Row, found []sortFacts) {
 			continue
 		}
 		if l.need&keyDates != 0 {
-			sc.dates[row] = f.date
+			sc.setDateLocked(row, f.date, f.sent)
 		}
 		if l.need&keyTexts != 0 {
 			l.texts.set(row, &f.texts, f.reply)
@@ -396,7 +409,7 @@ func (l *sortLoad) message(n SeqNum, f *sortFacts) error {
 	*f = sortFacts{refs: f.refs[:0]}
 	c := l.v.content(n)
 	defer c.Close()
-	h, err := c.threadHeader()
+	h, err := c.briefHeader()
 	if errors.Is(err, ErrExpunged) {
 		f.gone = true
 		return nil
@@ -406,11 +419,10 @@ func (l *sortLoad) message(n SeqNum, f *sortFacts) error {
 	}
 	fields := readSortFields(h)
 	if l.need&keyDates != 0 {
-		if f.date, err = sentDate(c, fields.date); err != nil {
-			f.gone = errors.Is(err, ErrExpunged)
-			if !f.gone {
-				return err
-			}
+		if err := l.readDate(c, fields.date, f); errors.Is(err, ErrExpunged) {
+			f.gone = true
+		} else if err != nil {
+			return err
 		}
 	}
 	if l.need&keyTexts != 0 {
@@ -422,14 +434,15 @@ func (l *sortLoad) message(n SeqNum, f *sortFacts) error {
 	return nil
 }
 
-// sentDate is the date in the header, as an instant, or else INTERNALDATE
+// readDate finds the date in the header, as an instant, or else INTERNALDATE
 // (RFC 5256 §2.2).
-func sentDate(c *Content, field []byte) (int64, error) {
-	if t, ok := message.ParseDate(field); ok {
-		return t.Unix(), nil
+func (l *sortLoad) readDate(c *Content, field []byte, f *sortFacts) error {
+	if f.date, f.sent = sentDate(field); f.date != unknownDate {
+		return nil
 	}
 	t, err := c.InternalDate()
-	return t.Unix(), err
+	f.date = t.Unix()
+	return err
 }
 
 // readTexts makes the strings of a message.

@@ -194,7 +194,9 @@ func (p *searchParser) argumentKey(name string) *mailbox.Criteria {
 		return k
 	}
 	switch name {
-	case "BCC", "CC", "FROM", "SUBJECT", "TO":
+	case "BCC", "CC", "FROM", "TO":
+		return &mailbox.Criteria{Kind: mailbox.SearchAddress, Field: name, Text: p.text()}
+	case "SUBJECT":
 		return &mailbox.Criteria{Kind: mailbox.SearchHeader, Field: name, Text: p.text()}
 	case "HEADER":
 		field := sc.AString()

@@ -72,6 +72,8 @@ func describe(c *mailbox.Criteria) string {
 		return "sent" + span
 	case mailbox.SearchHeader:
 		return fmt.Sprintf("%s:%q", c.Field, c.Text)
+	case mailbox.SearchAddress:
+		return fmt.Sprintf("%s@%q", c.Field, c.Text)
 	case mailbox.SearchBody:
 		return fmt.Sprintf("body:%q", c.Text)
 	case mailbox.SearchText:
@@ -83,14 +85,14 @@ func describe(c *mailbox.Criteria) string {
 func TestParseSearch(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		// RFC 9051 §6.4.4
-		{`RETURN (MIN COUNT) FLAGGED SINCE 1-Feb-1994 NOT FROM "Smith"`, `(and \flagged date[0,+) (not FROM:"Smith"))`},
+		{`RETURN (MIN COUNT) FLAGGED SINCE 1-Feb-1994 NOT FROM "Smith"`, `(and \flagged date[0,+) (not FROM@"Smith"))`},
 		{`TEXT "string not in mailbox"`, `text:"string not in mailbox"`},
 		{"CHARSET UTF-8 TEXT {12+}\r\nотпуск", `text:"отпуск"`},
 		{"ALL", "all"}, {"1:5000", "1:5000"}, {"*", "*"}, {"2,4:*", "2,4:*"}, {"$", "$"}, {"UID $", "$"}, {"uid 3:1", "uid:1:3"},
 		{"ANSWERED DELETED DRAFT FLAGGED SEEN", `(and \answered \deleted \draft \flagged \seen)`},
 		{"UNANSWERED UNDELETED UNDRAFT UNFLAGGED UNSEEN", `(and (not \answered) (not \deleted) (not \draft) (not \flagged) (not \seen))`},
 		{"NEW", `(and recent (not \seen))`}, {"OLD", "(not recent)"}, {"RECENT", "recent"},
-		{"BCC a CC b TO c SUBJECT d FROM NIL", `(and BCC:"a" CC:"b" TO:"c" SUBJECT:"d" FROM:"NIL")`},
+		{"BCC a CC b TO c SUBJECT d FROM NIL", `(and BCC@"a" CC@"b" TO@"c" SUBJECT:"d" FROM@"NIL")`},
 		{`HEADER Message-ID "<a@b>"`, `Message-ID:"<a@b>"`}, {`HEADER X-Spam ""`, `X-Spam:""`},
 		{`BODY "a\"b\\"`, `body:"a\"b\\"`},
 		{"BEFORE 2-Feb-1994", "date[-,1)"}, {`ON "3-feb-1994"`, "date[2,3)"}, {"SINCE 01-Feb-1994", "date[0,+)"},
