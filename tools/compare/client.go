@@ -77,40 +77,42 @@ func (c *client) ask(cmd string) ([]string, error) {
 	}
 }
 
-// difference says where two answers differ, "" if they do not.
-func difference(x, y []string) string {
+// compareAnswers says where two answers differ, "" if they do not, and who
+// alone gives messages that the other does not: "roost", "Dovecot", or "" for
+// both or neither.
+func compareAnswers(x, y []string) (difference, more string) {
 	if len(x) != len(y) {
-		return fmt.Sprintf("roost sends %d lines, Dovecot %d", len(x), len(y))
+		return fmt.Sprintf("roost sends %d lines, Dovecot %d", len(x), len(y)), ""
 	}
 	for i := range x {
-		if d := lineDifference(x[i], y[i]); d != "" {
-			return d
+		if d, more := lineDifference(x[i], y[i]); d != "" {
+			return d, more
 		}
 	}
-	return ""
+	return "", ""
 }
 
-func lineDifference(x, y string) string {
+func lineDifference(x, y string) (difference, more string) {
 	if x == y {
-		return ""
+		return "", ""
 	}
 	a, b := strings.Fields(x), strings.Fields(y)
-	if strings.HasPrefix(x, "* SEARCH") {
+	switch {
+	case strings.HasPrefix(x, "* SEARCH"):
 		return setDifference(withoutModSeq(a), withoutModSeq(b))
-	}
-	if strings.HasPrefix(x, "* THREAD") {
+	case strings.HasPrefix(x, "* THREAD"):
 		a, b = threads(x), threads(y)
-		if d := setDifference(a, b); d != "" {
-			return d
+		if d, more := setDifference(a, b); d != "" {
+			return d, more
 		}
 	}
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
 			end := min(i+8, len(a), len(b))
-			return fmt.Sprintf("from place %d of %d: roost %v, Dovecot %v", i, len(a), a[max(0, i-2):end], b[max(0, i-2):end])
+			return fmt.Sprintf("from place %d of %d: roost %v, Dovecot %v", i, len(a), a[max(0, i-2):end], b[max(0, i-2):end]), ""
 		}
 	}
-	return fmt.Sprintf("roost gives %d, Dovecot %d", len(a), len(b))
+	return fmt.Sprintf("roost gives %d, Dovecot %d", len(a), len(b)), ""
 }
 
 // withoutModSeq takes "(MODSEQ n)" away: each server counts its own.
@@ -122,12 +124,17 @@ func withoutModSeq(a []string) []string {
 }
 
 // setDifference compares without order.
-func setDifference(a, b []string) string {
+func setDifference(a, b []string) (difference, more string) {
 	onlyA, onlyB := without(a, b), without(b, a)
-	if len(onlyA)+len(onlyB) == 0 {
-		return ""
+	switch {
+	case len(onlyA)+len(onlyB) == 0:
+		return "", ""
+	case len(onlyB) == 0:
+		more = "roost"
+	case len(onlyA) == 0:
+		more = "Dovecot"
 	}
-	return fmt.Sprintf("only roost: %d %s; only Dovecot: %d %s", len(onlyA), some(onlyA), len(onlyB), some(onlyB))
+	return fmt.Sprintf("only roost: %d %s; only Dovecot: %d %s", len(onlyA), some(onlyA), len(onlyB), some(onlyB)), more
 }
 
 func without(a, b []string) (out []string) {
