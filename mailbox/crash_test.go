@@ -362,14 +362,7 @@ func crashOnce(t *testing.T, ct crashTest, how disktest.Survival, k int, seed ui
 		}
 	}
 	for _, box := range []*crashBox{a, b} {
-		// The syncer may be renaming still: what is wrong stays wrong.
-		err := box.mb.Check()
-		tick := time.NewTicker(2 * time.Millisecond)
-		for deadline := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(deadline); err = box.mb.Check() {
-			<-tick.C
-		}
-		tick.Stop()
-		if err != nil {
+		if err := checkAtRest(box.mb); err != nil {
 			t.Errorf("crash before call %d: %v", k, err)
 		}
 	}

@@ -334,5 +334,7 @@ func (m *model) settle() {
 		slices.Sort(got)
 		return slices.Equal(got, want)
 	})
-	m.f.eventually("work is done", func() bool { return m.f.mb.Check() == nil })
+	if err := checkAtRest(m.f.mb); err != nil {
+		m.t.Error(err)
+	}
 }

@@ -96,7 +96,7 @@ func TestMultiAppendFails(t *testing.T) {
 			if got != 3 && (got != 0 || !failed) {
 				t.Errorf("%s %d: %d messages, error %v", op, k, got, err)
 			}
-			if err := box.mb.Check(); err != nil {
+			if err := checkAtRest(box.mb); err != nil {
 				t.Errorf("%s %d: %v", op, k, err)
 			}
 			box.mb.close()

@@ -148,7 +148,7 @@ func syncFailsOnce(t *testing.T, box *crashBox, rec *disktest.Recorder, n int) b
 				t.Errorf("sync %d failed: MULTIAPPEND, acknowledged %v, is there %d and %d times (restart %d)", n, acked[i], a, b, again)
 			}
 		}
-		if err := box.mb.Check(); err != nil {
+		if err := checkAtRest(box.mb); err != nil {
 			t.Errorf("sync %d failed: %v", n, err)
 		}
 		if again == 0 {
