@@ -57,6 +57,7 @@ migrate-test: build
 HOURS ?= 8
 crash: build
 	$(GO) run ./tools/crash -roost ./roost
+	$(GO) test ./session -timeout 20m -run TestDamage -damage.all
 
 crash-long: build
 	$(GO) run ./tools/crash -roost ./roost -hours $(HOURS)

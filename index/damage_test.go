@@ -87,6 +87,9 @@ func (v *victim) try(t *testing.T, b []byte, what string) Recovery {
 		t.Fatalf("%s: %v", what, err)
 	}
 	defer abandon(ix)
+	if st := ix.Stamps(); rec.Jumped != "" && (st.New.Mtime != 0 || st.Cur.Mtime != 0) {
+		t.Fatalf("%s: a jump, and the directories are trusted: %+v", what, st)
+	}
 	if rec.NewUIDValidity {
 		return rec
 	}

@@ -13,7 +13,7 @@ import (
 const clockSlack = 5 * time.Second
 
 // writtenSlack is how much later than its last record a journal that was closed
-// may have been written.
+// may have been written or given other times.
 const writtenSlack = 10 * time.Second
 
 // Open reads the index in o.Dir, or begins a new one in memory, which the
@@ -155,8 +155,8 @@ func (ix *Index) bigTrouble(l *loader) string {
 	case k.UIDValidity == ix.UIDValidity() && k.UIDNext > ix.UIDNext()+CeilingUIDs,
 		k.UIDValidity == ix.UIDValidity() && k.ModSeq > ix.HighestModSeq()+CeilingModSeqs:
 		return "the account knows of later UIDs or mod-sequences"
-	case l.clean && ix.info.Mtime.Sub(last) > writtenSlack:
-		return "the journal was written after it was closed: an old copy was put in its place"
+	case l.clean && max(ix.info.Mtime.Sub(last), ix.info.Ctime.Sub(last)) > writtenSlack:
+		return "the journal was touched after it was closed: an old copy may have been put in its place"
 	case last.After(now.Add(clockSlack)):
 		return "the clock is behind the last record"
 	case !l.clean && now.Sub(last) > heartbeatLimit:

@@ -41,6 +41,9 @@ func (ix *Index) doJump(uidNext imap.UID, highest, expungeFloor, flagFloor ModSe
 	raise(&ix.expungeFloor, uint64(expungeFloor))
 	raise(&ix.flagFloor, uint64(flagFloor))
 	ix.forgetVanished()
+	// The directories were proved equal to records that may be lost: they are
+	// to be read again. Which ones they are is still known.
+	ix.st.stamps = Stamps{New: Stamp{Ino: ix.st.stamps.New.Ino}, Cur: Stamp{Ino: ix.st.stamps.Cur.Ino}}
 }
 
 // forgetVanished drops the ranges at or below the expunge floor: they are

@@ -189,3 +189,41 @@ func (m *merge) done(a index.Applied, by *View) {
 		mb.wake()
 	}
 }
+
+// trustNames takes the flags from the names of the files where the index lost
+// records: it may have what was agreed with a name and not what that was about,
+// and then nothing would look different from outside. Keywords are only added.
+// A name that we are about to change is left alone.
+func (mb *Mailbox) trustNames() error {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if mb.writableLocked() != nil {
+		return nil // names do not follow there
+	}
+	var b index.Batch
+	m := mb.newMergeLocked(&b)
+	mb.live.each(0, index.Row(mb.ix.Len()), func(row index.Row) bool {
+		f, k := mb.ix.Flags(row), mb.ix.Keywords(row)
+		if _, differs := mb.wantNameLocked(row, f, k); !differs || len(mb.ix.Ours(row)) > 0 {
+			return true
+		}
+		letters := mb.ix.Name(row).Letters
+		f2, k2 := flagsOf(letters), m.withLetters(k, letters, ^letters)
+		if f2 != f || k2 != k {
+			b.Flags = append(b.Flags, index.FlagChange{Row: row, Flags: f2, Keywords: k2})
+			m.changes = append(m.changes, change{row: row, flags: f ^ f2, words: k != k2})
+		}
+		return true
+	})
+	if len(b.Flags) == 0 {
+		return nil
+	}
+	a, err := mb.applyLocked(&b)
+	if err != nil {
+		return err
+	}
+	m.done(a, nil)
+	mb.version.Add(1)
+	mb.log.Warn("records of flags are lost; the names of the files count", "messages", len(b.Flags))
+	return nil
+}

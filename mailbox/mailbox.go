@@ -146,6 +146,11 @@ func (mb *Mailbox) load(ctx context.Context) error {
 	mb.readOnly = mb.dir.Tmp() == nil
 	mb.adoptIndexLocked()
 	mb.words.load(mb.dir, mb.log)
+	if len(rec.Damaged) > 0 {
+		if err := mb.trustNames(); err != nil {
+			return err
+		}
+	}
 	if err := mb.meetForeign(ctx, rec, adopted); err != nil {
 		return err
 	}
@@ -179,6 +184,7 @@ func (mb *Mailbox) load(ctx context.Context) error {
 // it says of itself.
 func (mb *Mailbox) openIndex(ctx context.Context) (index.Recovery, *adoption, error) {
 	var adopted *adoption
+	registered := false
 	known := mb.o.Slot.known()
 	io := index.Options{
 		Dir: mb.o.IndexDir, Now: mb.o.FS.Now, Log: mb.log, Fsync: mb.o.Fsync, Known: known,
@@ -200,7 +206,11 @@ func (mb *Mailbox) openIndex(ctx context.Context) (index.Recovery, *adoption, er
 			mb.mu.Lock()
 			id := mb.ix.ID()
 			mb.mu.Unlock()
-			return mb.o.Slot.raise(id, uidNext, modSeq)
+			err := mb.o.Slot.raise(id, uidNext, modSeq)
+			if errors.Is(err, ErrGone) && !registered {
+				return nil // a mailbox that came from outside: nobody was told of it
+			}
+			return err
 		},
 	}
 	ix, rec, err := index.Open(io)
@@ -231,7 +241,11 @@ func (mb *Mailbox) openIndex(ctx context.Context) (index.Recovery, *adoption, er
 	if rec.Jumped != "" || len(rec.Damaged) > 0 || rec.Torn > 0 {
 		mb.log.Warn("index recovered", "jumped", rec.Jumped, "torn", rec.Torn, "damaged", rec.Damaged, "dropped", rec.Dropped.String())
 	}
-	return rec, adopted, mb.settleIdentity(rec, c, adopted)
+	if err := mb.settleIdentity(rec, c, adopted); err != nil {
+		return rec, adopted, err
+	}
+	registered = true
+	return rec, adopted, nil
 }
 
 // settleIdentity takes a new UIDVALIDITY and id where the account says so, and
