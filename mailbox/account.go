@@ -54,6 +54,7 @@ type Account struct {
 
 	// Store.mu guards these.
 	refs    int
+	visited bool // only guests have opened it
 	linger  *time.Timer
 	closing chan struct{}
 	live    map[disk.Identity]*liveMailbox
@@ -63,7 +64,8 @@ type Account struct {
 	subscribed *subscriptionList // likewise
 	built      builtList         // what List made of them
 
-	trees treeWatches
+	trees    treeWatches
+	granting sync.Mutex // whoever tells what is shared holds it
 }
 
 func newAccount(st *Store, u User, id disk.Identity) *Account {

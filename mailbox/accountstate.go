@@ -29,6 +29,7 @@ const (
 	recHighWater = 4 // account-wide: UIDVALIDITY and the tombstone floor
 	recMetadata  = 5 // one annotation; without an id of the account, without a value it is gone
 	recQuota     = 6 // the limits that the user set, replaces those before
+	recACL       = 7 // the rights of one identifier on a mailbox; without rights it has none
 )
 
 // The tags of their fields.
@@ -47,6 +48,8 @@ const (
 	tagStorage     = 12
 	tagMessages    = 13
 	tagMailboxes   = 14
+	tagIdentifier  = 15
+	tagRights      = 16 // a letter each
 )
 
 // maxTombstones bounds what deleted names cost. Beyond it the lowest go, and
@@ -90,6 +93,7 @@ type accountState struct {
 	changes   uint64            // of mailboxes; not in the file
 	metadata  metadata
 	quota     Quota // set by the user
+	acls      acls
 }
 
 func newAccountState() *accountState {
@@ -98,6 +102,7 @@ func newAccountState() *accountState {
 		byDir:    map[string]*mailboxRecord{},
 		tombs:    map[string]uint32{},
 		metadata: metadata{of: map[index.MailboxID]*annotations{}},
+		acls:     acls{of: map[index.MailboxID]acl{}},
 	}
 }
 
@@ -136,6 +141,7 @@ func (s *accountState) forget(id index.MailboxID) {
 		delete(s.byDir, r.Dir)
 		s.bury(r.Dir, r.UIDValidity)
 		s.metadata.drop(id)
+		s.acls.drop(id)
 	}
 }
 
@@ -186,6 +192,7 @@ func (s *accountState) applyRecord(b []byte) error {
 	var floor uint32
 	var note MetadataEntry
 	var quota Quota
+	var identifier, rights string
 	for f := b[k:]; len(f) > 0; {
 		tag, n := binary.Uvarint(f)
 		if n <= 0 {
@@ -229,6 +236,10 @@ func (s *accountState) applyRecord(b []byte) error {
 			quota.Messages = int64(fieldNumber(v))
 		case tagMailboxes:
 			quota.Mailboxes = int64(fieldNumber(v))
+		case tagIdentifier:
+			identifier = string(v)
+		case tagRights:
+			rights = string(v)
 		default:
 			r.extra = append(r.extra, f[:end]...)
 		}
@@ -254,6 +265,11 @@ func (s *accountState) applyRecord(b []byte) error {
 		s.metadata.set(r.ID, note)
 	case recQuota:
 		s.quota = quota
+	case recACL:
+		if r.ID.IsZero() || identifier == "" {
+			return errRecord
+		}
+		s.acls.set(r.ID, identifier, rights)
 	default:
 		s.unknown = append(s.unknown, slices.Clone(b))
 	}
@@ -301,6 +317,11 @@ func (s *accountState) all(size int) [][]byte {
 	s.metadata.each(func(id index.MailboxID, note MetadataEntry) {
 		if id.IsZero() || s.byID[id] != nil { // else another mailbox took its place, and it was not seen since
 			add(encodeMetadata(id, note))
+		}
+	})
+	s.acls.each(func(id index.MailboxID, identifier string, r Rights) {
+		if s.byID[id] != nil {
+			add(encodeACL(id, identifier, r))
 		}
 	})
 	if s.quota != (Quota{}) {

@@ -19,6 +19,7 @@ import (
 type Append struct {
 	mb      *Mailbox
 	msgs    []appending
+	rights  Rights // who appends sets flags with these
 	done    bool
 	release []func() // of what quota keeps for them
 }
@@ -50,7 +51,7 @@ func (mb *Mailbox) NewAppend(ctx context.Context) (*Append, error) {
 	if err := mb.writableLocked(); err != nil {
 		return nil, err
 	}
-	return &Append{mb: mb}, nil
+	return &Append{mb: mb, rights: AllRights}, nil
 }
 
 // Add streams size octets of r into a file in tmp/. No lock is held. It stores
@@ -68,7 +69,7 @@ func (ap *Append) Add(meta AppendMeta, r io.Reader, size int64) error {
 		w.abort()
 		return fmt.Errorf("mailbox: append: %w", diskErr(err))
 	}
-	ap.msgs = append(ap.msgs, appending{meta: meta, temp: w.temp, size: w.stored, crlf: w.served})
+	ap.msgs = append(ap.msgs, appending{meta: ap.rights.meta(meta), temp: w.temp, size: w.stored, crlf: w.served})
 	return nil
 }
 

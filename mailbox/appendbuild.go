@@ -29,7 +29,7 @@ func (ap *Append) Build(meta AppendMeta, fill func(w io.Writer) error) error {
 		w.abort()
 		return fmt.Errorf("mailbox: append: %w", diskErr(err))
 	}
-	ap.msgs = append(ap.msgs, appending{meta: meta, temp: w.temp, size: w.stored, crlf: w.served})
+	ap.msgs = append(ap.msgs, appending{meta: ap.rights.meta(meta), temp: w.temp, size: w.stored, crlf: w.served})
 	return nil
 }
 

@@ -33,7 +33,14 @@ type copying struct {
 // Expunged messages in msgs: ErrExpunged. What it did is durable once the
 // session's Barrier is.
 func (v *View) Copy(ctx context.Context, msgs Seqs, dest *Mailbox) (CopyResult, error) {
-	list, err := v.copied(msgs, false)
+	return v.CopyTo(ctx, msgs, dest.reach())
+}
+
+// CopyTo is Copy to where the user may do less: flags that may not be set are left
+// out (RFC 4314 §4).
+func (v *View) CopyTo(ctx context.Context, msgs Seqs, to *Reach) (CopyResult, error) {
+	dest := to.Mailbox
+	list, err := v.copied(msgs, false, to.Rights)
 	if err != nil || len(list) == 0 {
 		return CopyResult{}, err
 	}
@@ -52,15 +59,29 @@ func (v *View) Copy(ctx context.Context, msgs Seqs, dest *Mailbox) (CopyResult, 
 
 // Move is MOVE (RFC 9051 §6.4.8): each message is in at least one mailbox at all
 // times. It gives what was moved also beside an error, when a part had to stay.
-// A move changes nothing of what a quota counts, so none refuses it.
+// A move changes nothing of what a quota counts, so none refuses it, but for one to
+// another user.
 func (v *View) Move(ctx context.Context, msgs Seqs, dest *Mailbox) (CopyResult, error) {
-	list, err := v.copied(msgs, true)
+	return v.MoveTo(ctx, msgs, dest.reach())
+}
+
+// MoveTo is Move as CopyTo is Copy.
+func (v *View) MoveTo(ctx context.Context, msgs Seqs, to *Reach) (CopyResult, error) {
+	dest := to.Mailbox
+	list, err := v.copied(msgs, true, to.Rights)
 	if err != nil || len(list) == 0 {
 		return CopyResult{}, err
 	}
 	rows := make([]index.Row, len(list))
 	for i := range list {
 		rows[i] = list[i].row
+	}
+	if dest.o.Quota != v.mb.o.Quota {
+		release, err := dest.o.Quota.reserveCopies(ctx, v, list)
+		if err != nil {
+			return CopyResult{}, fmt.Errorf("mailbox: move: %w", err)
+		}
+		defer release()
 	}
 	b, err := v.mb.measure(ctx, rows)
 	if err != nil {
@@ -94,14 +115,21 @@ func (v *View) Move(ctx context.Context, msgs Seqs, dest *Mailbox) (CopyResult, 
 	return res, nil
 }
 
-// copied collects what is to be copied.
-func (v *View) copied(msgs Seqs, move bool) ([]copying, error) {
+// reach is mb for its owner.
+func (mb *Mailbox) reach() *Reach { return &Reach{Mailbox: mb, Rights: AllRights} }
+
+// needMove is what MOVE and REPLACE need where the messages are: what STORE of
+// \Deleted and EXPUNGE do (RFC 6851 §4.2, RFC 8508 §4.1).
+const needMove = RightDeleted | RightExpunge
+
+// copied collects what is to be copied, with the flags that there may be set.
+func (v *View) copied(msgs Seqs, move bool, there Rights) ([]copying, error) {
 	mb := v.mb
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
 	err := v.beginLocked()
 	if move {
-		err = v.writeLocked()
+		err = v.mayLocked(needMove)
 	}
 	if err != nil {
 		return nil, err
@@ -118,8 +146,9 @@ func (v *View) copied(msgs Seqs, move bool) ([]copying, error) {
 		_, f, k := v.ix.State(row)
 		base := v.ix.Base(row)
 		size, virtual := maildir.Sizes([]byte(base))
+		meta := there.meta(AppendMeta{Flags: f, Keywords: v.ix.KeywordNames(k)})
 		list = append(list, copying{
-			row: row, base: base, flags: f, keywords: v.ix.KeywordNames(k),
+			row: row, base: base, flags: meta.Flags, keywords: meta.Keywords,
 			date: v.ix.Date(row), size: v.ix.Size(row),
 			fresh: mb.namer.Copy([]byte(base), size, virtual),
 		})
@@ -213,6 +242,10 @@ func (v *View) copyFile(ctx context.Context, c *copying, dest *Mailbox, e *index
 		n := v.ix.Name(c.row)
 		place, from := placeOf(n), mb.fileName(v.ix.Base(c.row), n)
 		err := mb.syncYoung(place, from, c)
+		if err == nil && dest.account() != mb.account() {
+			// The other user's file must be the other user's.
+			return v.copyOctets(c, dest, name)
+		}
 		if err == nil {
 			err = mb.dir.Link(place, from, dest.dir, maildir.Cur, name)
 		}

@@ -62,7 +62,7 @@ func (v *View) Expunge(ctx context.Context, set Seqs) (n int, err error) {
 func (v *View) deleted(set Seqs) (rows []index.Row, err error) {
 	v.mb.mu.Lock()
 	defer v.mb.mu.Unlock()
-	if err := v.writeLocked(); err != nil {
+	if err := v.mayLocked(RightExpunge); err != nil {
 		return nil, err
 	}
 	add := func(row index.Row) bool {

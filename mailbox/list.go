@@ -26,6 +26,7 @@ type Listed struct {
 	Subscribed  bool
 	HasChildren bool // existing children
 	SpecialUse  []imap.MailboxAttr
+	Rights      Rights // of the user; all of them on the own mailboxes
 }
 
 // A listing is what a reading of the directories gave, sorted by levels, INBOX
@@ -117,7 +118,7 @@ func (a *Account) List(ctx context.Context) ([]Listed, error) {
 	}
 	list := a.build(ls, subs)
 	a.mu.Lock()
-	a.built = builtList{ls, subs, version, list}
+	a.built = builtList{ls: ls, subs: subs, version: version, list: list}
 	a.mu.Unlock()
 	return slices.Clone(list), nil
 }
@@ -127,6 +128,7 @@ type builtList struct {
 	ls      *listing
 	subs    *subscriptionList
 	version uint64 // accountState.changes
+	acls    uint64 // likewise acls.changes; only of other users' accounts
 	list    []Listed
 }
 
@@ -134,13 +136,20 @@ func (a *Account) build(ls *listing, subs *subscriptionList) []Listed {
 	t := listTree{nodes: make(map[string]int, len(ls.all)), sep: a.names.sep}
 	uses := a.usesOf(ls)
 	for i, l := range ls.all {
-		t.add(Listed{Name: a.names.client(l.Name), Exists: l.Selectable, SpecialUse: uses[i]})
+		t.add(Listed{Name: a.names.client(l.Name), Exists: l.Selectable, SpecialUse: uses[i], Rights: ownRights(l.Selectable)})
 	}
 	t.addLevels()
 	for _, m := range subs.names {
 		t.subscribe(a.names.client(m))
 	}
 	return t.sorted()
+}
+
+func ownRights(exists bool) Rights {
+	if exists {
+		return AllRights
+	}
+	return 0
 }
 
 // usesOf gives the special uses of the mailboxes in ls, by index.

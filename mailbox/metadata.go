@@ -168,6 +168,18 @@ func (a *Account) metadataID(ctx context.Context, name string) (id index.Mailbox
 // return. Errors: ErrMetadataName, ErrMetadataSize, ErrMetadataCount, and those
 // of Account.Mailbox.
 func (a *Account) SetMetadata(ctx context.Context, name string, entries []MetadataEntry) error {
+	if err := a.checkMetadata(entries); err != nil {
+		return err
+	}
+	id, err := a.metadataID(ctx, name)
+	if err != nil {
+		return fmt.Errorf("mailbox: set metadata: %w", err)
+	}
+	return a.setMetadata(id, entries)
+}
+
+// checkMetadata refuses names and sizes.
+func (a *Account) checkMetadata(entries []MetadataEntry) error {
 	limits := a.MetadataLimits()
 	for _, e := range entries {
 		if !settable(e.Name) {
@@ -177,11 +189,13 @@ func (a *Account) SetMetadata(ctx context.Context, name string, entries []Metada
 			return fmt.Errorf("mailbox: set metadata %q: %w", e.Name, ErrMetadataSize)
 		}
 	}
-	id, err := a.metadataID(ctx, name)
-	if err != nil {
-		return fmt.Errorf("mailbox: set metadata: %w", err)
-	}
-	err = a.file.update(func(st *accountState) ([]byte, error) {
+	return nil
+}
+
+// setMetadata sets annotations whose names and values are good.
+func (a *Account) setMetadata(id index.MailboxID, entries []MetadataEntry) error {
+	limits := a.MetadataLimits()
+	err := a.file.update(func(st *accountState) ([]byte, error) {
 		if !id.IsZero() && st.byID[id] == nil {
 			return nil, ErrNotExist // deleted meanwhile
 		}

@@ -23,7 +23,7 @@ func (v *View) Remove(ctx context.Context, msgs Seqs) (n int, err error) {
 	}
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
-	if err := v.writeLocked(); err != nil {
+	if err := v.mayLocked(needMove); err != nil {
 		return 0, err
 	}
 	kept := b.Expunges[:0]

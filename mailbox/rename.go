@@ -210,7 +210,7 @@ func (mb *Mailbox) moveToCur(ctx context.Context) int {
 // be held.
 func (mb *Mailbox) toldLocked(v *View) {
 	rows := index.Row(v.bits.rows)
-	if !v.readOnly && !mb.o.KeepNew && rows > mb.work.toCur {
+	if !v.leaves() && !mb.o.KeepNew && rows > mb.work.toCur {
 		mb.work.toCur = rows
 		if len(mb.work.inNew) > 0 {
 			mb.wake()

@@ -26,8 +26,16 @@ type StatusItems struct{ Size, DeletedSize bool }
 // tells is added to b. Errors: those of Mailbox and of Mailbox.Open, but for
 // ErrGone: a mailbox that vanishes meanwhile is ErrNotExist.
 func (a *Account) Status(ctx context.Context, name string, items StatusItems, b *Barrier) (Status, error) {
+	return statusThrough(ctx, func() (*Reach, error) {
+		mb, err := a.Mailbox(ctx, name)
+		return &Reach{Mailbox: mb}, err
+	}, items, b)
+}
+
+// statusThrough is Status of what open gives.
+func statusThrough(ctx context.Context, open func() (*Reach, error), items StatusItems, b *Barrier) (Status, error) {
 	for range 3 {
-		s, err := a.status(ctx, name, items, b)
+		s, err := statusOnce(ctx, open, items, b)
 		if !errors.Is(err, ErrGone) {
 			return s, err
 		}
@@ -35,8 +43,8 @@ func (a *Account) Status(ctx context.Context, name string, items StatusItems, b 
 	return Status{}, fmt.Errorf("mailbox: status: %w", ErrNotExist)
 }
 
-func (a *Account) status(ctx context.Context, name string, items StatusItems, b *Barrier) (Status, error) {
-	mb, err := a.Mailbox(ctx, name)
+func statusOnce(ctx context.Context, open func() (*Reach, error), items StatusItems, b *Barrier) (Status, error) {
+	mb, err := open()
 	if err != nil {
 		return Status{}, err
 	}

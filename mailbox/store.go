@@ -52,6 +52,7 @@ type Options struct {
 	Fsync   index.Fsync // what a flush waits for
 
 	Metadata MetadataLimits
+	Shared   SharedOptions
 
 	Memory      int64         // octets of live mailboxes that no session uses; 0: 256 MiB
 	Descriptors int           // limit of the process; unused live mailboxes go at 70 % of it; 0: 1,024
@@ -61,8 +62,9 @@ type Options struct {
 // A Store is every account of the process: one writer per Maildir, shared by
 // all its sessions. Create one per process.
 type Store struct {
-	o     Options
-	namer *maildir.Namer
+	o       Options
+	namer   *maildir.Namer
+	sharing *sharing // nil: nothing is shared
 
 	mu       sync.Mutex // guards all below; never held across file system calls
 	accounts map[disk.Identity]*Account
@@ -112,25 +114,34 @@ func NewStore(o Options) (*Store, error) {
 	if err != nil {
 		host = "localhost"
 	}
-	return &Store{
+	st := &Store{
 		o: o, namer: maildir.NewNamer(host, o.FS.Now, nil),
 		accounts: map[disk.Identity]*Account{}, jumps: jumpLog{},
-	}, nil
+	}
+	if st.sharing, err = newSharing(st, o.Shared); err != nil {
+		return nil, err
+	}
+	return st, nil
 }
 
 // Open gives the account of u, shared by all its sessions; Release it. A
 // missing Maildir is made as Options.Create says. Errors: ErrUnavailable
 // (missing, and not made), ErrOwner, ErrPermission, ErrLocked.
 func (st *Store) Open(ctx context.Context, u User) (*Account, error) {
-	a, err := st.open(ctx, u)
+	a, err := st.openFor(ctx, u, false)
 	if err != nil {
 		return nil, fmt.Errorf("mailbox: open account: %w", diskErr(err))
 	}
 	return a, nil
 }
 
-func (st *Store) open(ctx context.Context, u User) (*Account, error) {
-	tree, err := st.openTree(u.Path)
+// openFor is Open, for a guest if it is not for the user: nothing is made then.
+func (st *Store) openFor(ctx context.Context, u User, guest bool) (*Account, error) {
+	create := st.o.Create
+	if guest {
+		create = CreateNever
+	}
+	tree, err := st.openTree(u.Path, create)
 	if err != nil {
 		return nil, err
 	}
@@ -149,13 +160,14 @@ func (st *Store) open(ctx context.Context, u User) (*Account, error) {
 		a := st.accounts[info.Identity]
 		if a == nil {
 			a = newAccount(st, u, info.Identity)
-			a.refs = 1
+			a.refs, a.visited = 1, guest
 			st.accounts[info.Identity] = a
 			st.mu.Unlock()
 			return st.start(ctx, a, tree, info)
 		}
 		if a.closing == nil {
 			a.refs++
+			a.visited = a.visited && guest
 			if a.linger != nil {
 				a.linger.Stop()
 				a.linger = nil
@@ -180,6 +192,7 @@ func (st *Store) open(ctx context.Context, u User) (*Account, error) {
 // start loads a, which this caller put into the map.
 func (st *Store) start(ctx context.Context, a *Account, tree *maildir.Tree, info disk.Info) (*Account, error) {
 	if a.err = a.load(tree, info); a.err == nil {
+		a.tellGrants()
 		a.adoptSubscriptions(context.WithoutCancel(ctx))
 		a.firstUse(context.WithoutCancel(ctx))
 		close(a.ready)
@@ -223,7 +236,7 @@ func (a *Account) join(ctx context.Context) (*Account, error) {
 }
 
 // openTree opens the Maildir, and makes it first if it is missing and may be.
-func (st *Store) openTree(path string) (*maildir.Tree, error) {
+func (st *Store) openTree(path string, create Create) (*maildir.Tree, error) {
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("path of the Maildir is not absolute: %w", ErrUnavailable)
 	}
@@ -235,7 +248,7 @@ func (st *Store) openTree(path string) (*maildir.Tree, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return tree, err
 	}
-	if err := makeRoot(st.o.FS, path, st.o.Create); err != nil {
+	if err := makeRoot(st.o.FS, path, create); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
@@ -281,13 +294,44 @@ func (a *Account) Release() {
 	if a.refs--; a.refs > 0 || a.closing != nil || st.closed {
 		return
 	}
-	a.linger = time.AfterFunc(st.o.Linger, func() { st.drop(a) })
+	linger := st.o.Linger
+	if a.visited && len(st.accounts)*accountDescriptors > st.o.Descriptors/4 {
+		linger = 0 // a LIST of what many users share opens many
+	}
+	a.linger = time.AfterFunc(linger, func() { st.drop(a) })
+}
+
+// hold adds a reference to an account that is open; Release it.
+func (a *Account) hold() {
+	a.st.mu.Lock()
+	defer a.st.mu.Unlock()
+	a.refs++
+}
+
+// accountDescriptors is what an account holds open: its root, tmp, roost.account
+// and the root of an index tree.
+const accountDescriptors = 4
+
+// usedLocked reports whether a session has a mailbox of the account, maybe one of
+// another user. Store.mu must be held.
+func (a *Account) usedLocked() bool {
+	for _, lm := range a.live {
+		if lm.refs > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // drop ends an account that is still unused.
 func (st *Store) drop(a *Account) {
 	st.mu.Lock()
-	if a.refs > 0 || a.closing != nil {
+	if a.refs > 0 || a.closing != nil || st.closed {
+		st.mu.Unlock()
+		return
+	}
+	if a.usedLocked() {
+		a.linger = time.AfterFunc(max(st.o.Linger, time.Second), func() { st.drop(a) })
 		st.mu.Unlock()
 		return
 	}
@@ -304,6 +348,7 @@ func (st *Store) drop(a *Account) {
 func (st *Store) Close() error {
 	st.mu.Lock()
 	st.closed = true
+	sharing := st.sharing
 	var mine []*Account
 	var others []chan struct{}
 	for _, a := range st.accounts {
@@ -318,6 +363,9 @@ func (st *Store) Close() error {
 		mine = append(mine, a)
 	}
 	st.mu.Unlock()
+	if sharing != nil {
+		sharing.bg.Wait()
+	}
 
 	var first error
 	for _, a := range mine {

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"roost/index"
@@ -27,12 +28,27 @@ func (v *View) writeLocked() error {
 	return v.mb.writableLocked()
 }
 
+// mayLocked is writeLocked for what needs rights. mb.mu must be held.
+func (v *View) mayLocked(need Rights) error {
+	if err := v.writeLocked(); err != nil {
+		return err
+	}
+	if !v.Rights().Has(need) {
+		return ErrPermission
+	}
+	return nil
+}
+
 // Store is STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3). The caller reports Stored;
 // Sync does not tell these changes again unless others changed the messages
 // too. The change is in the journal and the files are renamed on return; a file
 // that could not be renamed is tried again later.
 func (v *View) Store(ctx context.Context, msgs Seqs, op StoreOp) (StoreResult, error) {
 	mb := v.mb
+	op, err := v.permitted(op)
+	if err != nil {
+		return StoreResult{}, err
+	}
 	if op.Mode != StoreRemove {
 		mb.giveLetters(ctx, op.Keywords)
 	}
@@ -118,7 +134,31 @@ func (op *StoreOp) apply(f index.Flags) index.Flags {
 	case StoreRemove:
 		return f &^ op.Flags
 	}
-	return op.Flags
+	return f&op.kept | op.Flags
+}
+
+// permitted is what of op the user of v may do: "s" is for \Seen, "t" for
+// \Deleted and "w" for the rest (RFC 4314 §4). ErrPermission: nothing.
+func (v *View) permitted(op StoreOp) (StoreOp, error) {
+	if v.guest == "" {
+		return op, nil
+	}
+	r := v.Rights()
+	may := r.Flags()
+	asked := op.Flags != 0 || len(op.Keywords) > 0
+	allowed := op.Flags&may != 0 || len(op.Keywords) > 0 && r.Has(RightWrite)
+	if op.Mode == StoreReplace { // which is about all flags
+		asked, allowed = true, r&FlagRights != 0
+		op.kept, op.keepWords = AllFlags&^may, !r.Has(RightWrite)
+	}
+	if asked && !allowed {
+		return op, fmt.Errorf("mailbox: store: %w", ErrPermission)
+	}
+	op.Flags &= may
+	if !r.Has(RightWrite) {
+		op.Keywords = nil
+	}
+	return op, nil
 }
 
 // unchangedLocked is the test of UNCHANGEDSINCE. A +FLAGS or -FLAGS fails only
@@ -145,13 +185,16 @@ type wordOp struct {
 // newWordOp needs mb.mu. ErrLimit: too many keywords.
 func (mb *Mailbox) newWordOp(op StoreOp) (w wordOp, err error) {
 	w = wordOp{mb: mb, op: op, sets: map[index.KeywordSet]index.KeywordSet{}}
-	if op.Mode == StoreReplace {
+	if op.Mode == StoreReplace && !op.keepWords {
 		w.all, err = mb.setOf(op.Keywords)
 	}
 	return w, err
 }
 
 func (w *wordOp) apply(k index.KeywordSet) (index.KeywordSet, error) {
+	if w.op.keepWords {
+		return k, nil
+	}
 	if w.op.Mode == StoreReplace {
 		return w.all, nil
 	}

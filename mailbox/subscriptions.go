@@ -62,15 +62,20 @@ func (a *Account) Subscribe(ctx context.Context, name string, on bool) error {
 	if err != nil {
 		return fmt.Errorf("mailbox: subscribe: %w", err)
 	}
-	if err := a.takeTurn(ctx); err != nil {
-		return err
-	}
-	defer a.giveTurn()
 	if on {
 		if err := a.mayBeSubscribed(m); err != nil {
 			return fmt.Errorf("mailbox: subscribe: %w", err)
 		}
 	}
+	return a.subscribe(ctx, m, on)
+}
+
+// subscribe writes the file.
+func (a *Account) subscribe(ctx context.Context, m maildir.Mailbox, on bool) error {
+	if err := a.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer a.giveTurn()
 	ctx, cancel := context.WithTimeout(ctx, subscribeWait)
 	defer cancel()
 	if err := a.tree.Subscribe(ctx, on, m); err != nil {

@@ -110,12 +110,17 @@ func (a *Account) Create(ctx context.Context, name string, use []imap.MailboxAtt
 	if err != nil {
 		return "", fmt.Errorf("mailbox: create: %w", err)
 	}
+	return a.createFor(ctx, m, uses, "")
+}
+
+// createFor is Create for a guest, or for the owner if that is empty.
+func (a *Account) createFor(ctx context.Context, m maildir.Mailbox, uses []string, guest string) (id string, err error) {
 	if err := a.takeTurn(ctx); err != nil {
 		return "", err
 	}
 	defer a.giveTurn()
 	defer a.changed()
-	mb, err := a.create(ctx, m)
+	mb, err := a.create(ctx, m, guest)
 	if err != nil {
 		return "", fmt.Errorf("mailbox: create: %w", err)
 	}
@@ -130,7 +135,11 @@ func (a *Account) Create(ctx context.Context, name string, use []imap.MailboxAtt
 
 // create makes m and its superiors, and gives it as a live mailbox. The caller
 // has the turn.
-func (a *Account) create(ctx context.Context, m maildir.Mailbox) (*Mailbox, error) {
+//
+// What is made inherits the access control list of the nearest mailbox above; a
+// crash before that leaves mailboxes of the owner alone. guest is as heritage
+// has it.
+func (a *Account) create(ctx context.Context, m maildir.Mailbox, guest string) (*Mailbox, error) {
 	if m.IsInbox() {
 		return nil, ErrExist
 	}
@@ -147,7 +156,8 @@ func (a *Account) create(ctx context.Context, m maildir.Mailbox) (*Mailbox, erro
 	if err := a.quota.roomFor(m, true); err != nil {
 		return nil, err
 	}
-	if err := a.createSuperiors(m); err != nil {
+	from := a.heritage(m, guest)
+	if err := a.createSuperiors(ctx, m, from); err != nil {
 		return nil, err
 	}
 	a.discardIndex(path)
@@ -155,6 +165,11 @@ func (a *Account) create(ctx context.Context, m maildir.Mailbox) (*Mailbox, erro
 		return nil, treeErr(err)
 	}
 	mb, err := a.mailboxAt(ctx, path)
+	if err == nil && !from.IsZero() {
+		if err = a.inheritACL(from, mb.index().ID()); err != nil {
+			mb.Release()
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(treeErr(err), a.remove(context.WithoutCancel(ctx), m))
 	}
@@ -162,8 +177,9 @@ func (a *Account) create(ctx context.Context, m maildir.Mailbox) (*Mailbox, erro
 }
 
 // createSuperiors makes the mailboxes above m that are missing (RFC 9051
-// §6.3.4); a name that is a level above others already stays as it is.
-func (a *Account) createSuperiors(m maildir.Mailbox) error {
+// §6.3.4); a name that is a level above others already stays as it is. They
+// inherit the list of from, unless that is zero.
+func (a *Account) createSuperiors(ctx context.Context, m maildir.Mailbox, from index.MailboxID) error {
 	for n := 1; n < len(m); n++ {
 		above := slices.Clone(m[:n])
 		_, err := a.findMailbox(above)
@@ -183,8 +199,27 @@ func (a *Account) createSuperiors(m maildir.Mailbox) error {
 		if err := a.tree.Create(above); err != nil && !errors.Is(err, maildir.ErrExist) {
 			return treeErr(err)
 		}
+		if !from.IsZero() {
+			if err := a.inheritAt(ctx, above, from); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// inheritAt is inheritACL for the mailbox m, which is new.
+func (a *Account) inheritAt(ctx context.Context, m maildir.Mailbox, from index.MailboxID) error {
+	path, err := a.names.dirPath(m)
+	if err != nil {
+		return err
+	}
+	mb, err := a.mailboxAt(ctx, path) // not by what roost.account knows of the place
+	if err != nil {
+		return treeErr(err)
+	}
+	defer mb.Release()
+	return a.inheritACL(from, mb.index().ID())
 }
 
 // setUses notes what m was created for, and takes it from other mailboxes.
@@ -225,6 +260,10 @@ func (a *Account) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("mailbox: delete: %w", err)
 	}
+	return a.deleteMailbox(ctx, m)
+}
+
+func (a *Account) deleteMailbox(ctx context.Context, m maildir.Mailbox) error {
 	if m.IsInbox() {
 		return fmt.Errorf("mailbox: delete INBOX: %w", ErrName)
 	}
@@ -236,6 +275,7 @@ func (a *Account) Delete(ctx context.Context, name string) error {
 	if err := a.remove(ctx, m); err != nil {
 		return fmt.Errorf("mailbox: delete: %w", err)
 	}
+	a.tellGrants()
 	return nil
 }
 

@@ -24,6 +24,10 @@ func (a *Account) Rename(ctx context.Context, name, newname string) error {
 	if err != nil {
 		return fmt.Errorf("mailbox: rename: %w", err)
 	}
+	return a.renameMailbox(ctx, from, to)
+}
+
+func (a *Account) renameMailbox(ctx context.Context, from, to maildir.Mailbox) (err error) {
 	if err := a.takeTurn(ctx); err != nil {
 		return err
 	}
@@ -43,7 +47,7 @@ func (a *Account) Rename(ctx context.Context, name, newname string) error {
 // renameInbox moves every message of INBOX to a new mailbox. INBOX keeps its
 // UIDVALIDITY, what is below it stays.
 func (a *Account) renameInbox(ctx context.Context, to maildir.Mailbox) error {
-	dest, err := a.create(ctx, to)
+	dest, err := a.create(ctx, to, "")
 	if err != nil {
 		return err
 	}
@@ -56,8 +60,11 @@ func (a *Account) renameInbox(ctx context.Context, to maildir.Mailbox) error {
 	if ierr == nil {
 		ierr = a.copyMetadata(inbox, dest.index().ID())
 	}
+	if ierr == nil {
+		ierr = a.copyACL(inbox, dest.index().ID())
+	}
 	if ierr != nil {
-		a.log.Error("annotations of INBOX are not copied", "err", ierr)
+		a.log.Error("annotations or rights of INBOX are not copied", "err", ierr)
 	}
 	return err
 }
@@ -106,7 +113,7 @@ func (a *Account) rename(ctx context.Context, from, to maildir.Mailbox) error {
 			}
 		}
 	}
-	if err := a.createSuperiors(to); err != nil {
+	if err := a.createSuperiors(ctx, to, a.heritage(to, "")); err != nil {
 		return err
 	}
 	a.announceMoves(plan.paths)

@@ -18,14 +18,17 @@ import (
 // This file is how a session hears of mailboxes that come, go and get another
 // name, of subscriptions and of annotations (RFC 5465 §5.4 to §5.7).
 
-// A TreeWatch follows the names of an account for one session.
+// A TreeWatch follows the names that one session reaches.
 type TreeWatch struct {
-	a    *Account
-	wake func()
-	last *treeShot
+	x       *Access
+	reaches func(name string) bool
+	wake    func()
+	last    *treeShot
+	joined  map[*Account]struct{} // of other users, whose changes wake it too; held open
 
-	notes    []MetadataChange // guarded by a.trees.mu
-	overflow bool             // likewise: there were too many
+	mu       sync.Mutex // guards all below; taken last
+	notes    []MetadataChange
+	overflow bool // there were too many
 }
 
 // maxNotes is how many changed annotations wait for a session.
@@ -59,15 +62,45 @@ type treeWatches struct {
 // sessions at once, by other programs when the system tells or within 30 s. It
 // must not block.
 func (a *Account) WatchTree(ctx context.Context, wake func()) (*TreeWatch, []Listed, error) {
-	t := &TreeWatch{a: a, wake: wake}
-	a.trees.add(a, t)
-	shot, err := a.settledShot(ctx)
+	return a.Access(a.user).WatchTree(ctx, func(string) bool { return false }, wake)
+}
+
+// WatchTree is Account.WatchTree with the names of other users, as List has them.
+// ErrLimit: those of too many users.
+func (x *Access) WatchTree(ctx context.Context, reaches func(name string) bool, wake func()) (*TreeWatch, []Listed, error) {
+	t := &TreeWatch{x: x, reaches: reaches, wake: wake, joined: map[*Account]struct{}{}}
+	x.a.trees.add(x.a, t)
+	if x.s != nil {
+		x.s.watch(t, true)
+	}
+	shot, err := t.shot(ctx)
 	if err != nil {
 		t.Close()
 		return nil, nil, fmt.Errorf("mailbox: watch names: %w", diskErr(err))
 	}
 	t.last = shot
 	return t, slices.Clone(shot.list), nil
+}
+
+// maxJoined bounds the other users whose mailboxes one session follows.
+const maxJoined = 1000
+
+func (t *TreeWatch) shot(ctx context.Context) (*treeShot, error) {
+	return t.x.shot(ctx, t.reaches, t.join)
+}
+
+// join makes changes of a, which is open, wake t.
+func (t *TreeWatch) join(a *Account) error {
+	if _, ok := t.joined[a]; ok {
+		return nil
+	}
+	if len(t.joined) >= maxJoined {
+		return ErrLimit
+	}
+	a.hold()
+	t.joined[a] = struct{}{}
+	a.trees.add(a, t)
+	return nil
 }
 
 func (ts *treeWatches) add(a *Account, t *TreeWatch) {
@@ -96,7 +129,18 @@ const rootQueue = 256
 
 // Close ends t.
 func (t *TreeWatch) Close() {
-	ts := &t.a.trees
+	if t.x.s != nil {
+		t.x.s.watch(t, false)
+	}
+	t.x.a.trees.remove(t.x.a, t)
+	for a := range t.joined {
+		a.trees.remove(a, t)
+		a.Release()
+	}
+	t.joined = nil
+}
+
+func (ts *treeWatches) remove(a *Account, t *TreeWatch) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	delete(ts.all, t)
@@ -105,8 +149,8 @@ func (t *TreeWatch) Close() {
 	}
 	close(ts.stop)
 	ts.stop = nil
-	if w := t.a.st.o.Watcher; w != nil {
-		w.Remove(t.a.tree.Root())
+	if w := a.st.o.Watcher; w != nil {
+		w.Remove(a.tree.Root())
 	}
 }
 
@@ -176,6 +220,8 @@ type treeShot struct {
 	list  []Listed
 	index map[string]int // by name
 	ids   map[string]treeID
+
+	others []otherShot
 }
 
 // A treeID says which mailbox a name means.
@@ -245,21 +291,25 @@ func (s *treeShot) has(name string) bool {
 }
 
 // Changes gives what has changed since the last call, in an order in which it
-// can be told, and the whole list; no changes give no list.
+// can be told, and the whole list; no
+// changes, also of rights, give no list.
 func (t *TreeWatch) Changes(ctx context.Context) ([]TreeChange, []Listed, error) {
-	now, err := t.a.settledShot(ctx)
+	now, err := t.shot(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("mailbox: look for new names: %w", diskErr(err))
 	}
 	last := t.last
 	t.last = now
-	if last.of.ls == now.of.ls && last.of.subs == now.of.subs && last.of.version == now.of.version {
+	if last.sameAs(now) {
 		return nil, nil, nil
 	}
-	d := treeDiff{last: last, now: now, sep: t.a.names.sep, out: map[string]*TreeChange{}}
+	d := treeDiff{last: last, now: now, sep: t.x.a.names.sep, out: map[string]*TreeChange{}}
 	d.renames()
 	d.names()
 	if len(d.out) == 0 {
+		if d.rights {
+			return nil, slices.Clone(now.list), nil
+		}
 		return nil, nil, nil
 	}
 	changes := make([]TreeChange, 0, len(d.out))
@@ -279,6 +329,7 @@ type treeDiff struct {
 	out       map[string]*TreeChange
 	from      map[string]string // new names to old ones
 	moved     map[string]bool   // old names
+	rights    bool              // those of the user on some mailbox are others
 }
 
 // renames finds mailboxes that have another name. Those below a renamed one
@@ -329,6 +380,7 @@ func (d *treeDiff) names() {
 	for name := range maps.Keys(d.union()) {
 		was, is := d.last.get(name), d.now.get(name)
 		renamed := d.from[name] != ""
+		d.rights = d.rights || was.Rights != is.Rights
 		subscribed := was.Subscribed
 		if renamed && !d.last.has(name) {
 			subscribed = false // RENAME moves no subscriptions
@@ -395,11 +447,11 @@ func parentOf(name string, sep byte) string {
 // that must exist now, and that must not; what changed of them, of what is below
 // them and of what is above is not told, unless somebody else did more.
 func (t *TreeWatch) Own(ctx context.Context, exists, gone string) {
-	now, err := t.a.settledShot(ctx)
+	now, err := t.shot(ctx)
 	if err != nil || exists != "" && !now.get(exists).Exists || gone != "" && now.get(gone).Exists {
 		return
 	}
-	sep := t.a.names.sep
+	sep := t.x.a.names.sep
 	t.take(now, func(name string) bool {
 		for _, own := range []string{exists, gone} {
 			if own != "" && (name == own || below(name, own, sep) || below(own, name, sep)) {
@@ -413,7 +465,7 @@ func (t *TreeWatch) Own(ctx context.Context, exists, gone string) {
 // OwnSubscription says that the session itself has subscribed name, or ended
 // that.
 func (t *TreeWatch) OwnSubscription(ctx context.Context, name string, on bool) {
-	now, err := t.a.settledShot(ctx)
+	now, err := t.shot(ctx)
 	if err == nil && now.get(name).Subscribed == on {
 		t.take(now, func(other string) bool { return other == name })
 	}
@@ -447,40 +499,40 @@ func (t *TreeWatch) take(now *treeShot, own func(name string) bool) {
 // noteMetadata tells the sessions that annotations of the mailbox id, of the
 // account if it is zero, were set or removed.
 func (a *Account) noteMetadata(id index.MailboxID, entries []MetadataEntry) {
-	name := ""
-	if !id.IsZero() {
-		dir, known := "", false
-		a.file.view(func(st *accountState) {
-			if r := st.byID[id]; r != nil {
-				dir, known = r.Dir, true
-			}
-		})
-		if !known {
-			return
+	dir, known := "", id.IsZero()
+	a.file.view(func(st *accountState) {
+		if r := st.byID[id]; r != nil {
+			dir, known = r.Dir, true
 		}
-		name = a.nameOf(dir)
-	}
-	c := MetadataChange{Mailbox: name}
-	for _, e := range entries {
-		c.Entries = append(c.Entries, e.Name)
+	})
+	if !known {
+		return
 	}
 	a.trees.mu.Lock()
 	defer a.trees.mu.Unlock()
 	for t := range a.trees.all {
-		if len(t.notes) >= maxNotes {
-			t.overflow = true
-			continue
+		if c := t.x.metadataChange(a, id, dir, entries); len(c.Entries) > 0 {
+			t.note(c)
 		}
-		t.notes = append(t.notes, c)
-		t.wake()
 	}
+}
+
+func (t *TreeWatch) note(c MetadataChange) {
+	t.mu.Lock()
+	if len(t.notes) >= maxNotes {
+		t.overflow = true
+	} else {
+		t.notes = append(t.notes, c)
+	}
+	t.mu.Unlock()
+	t.wake()
 }
 
 // Metadata gives the annotations that changed since the last call, in order;
 // overflow: there were more than can be told.
 func (t *TreeWatch) Metadata() (changes []MetadataChange, overflow bool) {
-	t.a.trees.mu.Lock()
-	defer t.a.trees.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	changes, overflow = t.notes, t.overflow
 	t.notes, t.overflow = nil, false
 	return changes, overflow
@@ -495,8 +547,8 @@ func (t *TreeWatch) Subscribed(name string) bool { return t.last.get(name).Subsc
 // OwnMetadata says that the session itself has set annotations: that is not
 // told to it.
 func (t *TreeWatch) OwnMetadata(name string, entries []MetadataEntry) {
-	t.a.trees.mu.Lock()
-	defer t.a.trees.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for i, c := range t.notes {
 		if c.Mailbox == name && slices.EqualFunc(c.Entries, entries, func(e string, m MetadataEntry) bool { return e == m.Name }) {
 			t.notes = slices.Delete(t.notes, i, i+1)

@@ -78,7 +78,7 @@ type Message struct {
 // (EXPUNGE with numbers as they are when sent one after the other in the given
 // order, or VANISHED), Exists, Recent.
 type Changes struct {
-	Keywords bool       // the keywords in use grew
+	Keywords bool       // the keywords in use grew, or the rights of the user changed
 	Flags    []Message  // messages whose flags changed, ascending
 	Expunged []Expunged // descending
 	Exists   bool       // Len grew
@@ -113,6 +113,10 @@ type StoreOp struct {
 	Keywords []string // as given by the client, without duplicates
 	// UnchangedSince is RFC 7162 §3.1.3; nil if absent.
 	UnchangedSince *index.ModSeq
+
+	// What StoreReplace must leave as it is, see View.permitted.
+	kept      index.Flags
+	keepWords bool
 }
 
 // StoreResult says what STORE did.
@@ -140,7 +144,10 @@ type View struct {
 	b        *Barrier
 	readOnly bool
 	wantNew  bool
-	onChange func() // nil: nobody waits; mb.mu guards it
+	onChange func()        // nil: nobody waits; mb.mu guards it
+	guest    string        // whose View it is; "": the owner's
+	rights   atomic.Uint32 // of the guest, now
+	told     Rights        // that the session knows
 
 	noted atomic.Uint64 // position that b has already
 	last  atomic.Uint64 // number and row of the message looked at last: see row
@@ -188,6 +195,12 @@ func (r uidRanges) has(uid imap.UID) bool {
 // step. It brings the mailbox up to date first. Everything the View tells and
 // does is added to b. Errors: ErrUnavailable, ErrGone, and those of the disk.
 func (mb *Mailbox) Open(ctx context.Context, readOnly bool, b *Barrier) (*View, error) {
+	return mb.openView(ctx, readOnly, b, "", nil)
+}
+
+// openView is Open for a guest, whose rights are asked for once changes of them
+// reach the View; "" is the owner.
+func (mb *Mailbox) openView(ctx context.Context, readOnly bool, b *Barrier, guest string, rights func() Rights) (*View, error) {
 	if err := mb.refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -199,8 +212,14 @@ func (mb *Mailbox) Open(ctx context.Context, readOnly bool, b *Barrier) (*View, 
 	v := &View{
 		mb: mb, ix: mb.ix, b: b, readOnly: readOnly || mb.readOnly,
 		words: -1, // not told yet
+		guest: guest, told: AllRights,
 	}
+	v.rights.Store(uint32(AllRights))
 	mb.views[v] = struct{}{}
+	if guest != "" {
+		v.setRights(rights())
+		v.told = v.Rights()
+	}
 	v.moveLocked(mb.live)
 	v.recent = v.recent.add(uidRange{}) // none
 	v.takeRecentLocked()
@@ -229,6 +248,17 @@ func (v *View) Mailbox() *Mailbox { return v.mb }
 // ReadOnly reports whether nothing may be changed through v: asked for, or the
 // files cannot be written.
 func (v *View) ReadOnly() bool { return v.readOnly }
+
+// Rights are what the user may do here, now. They change while the View is open.
+func (v *View) Rights() Rights { return Rights(v.rights.Load()) }
+
+// Dropped reports whether the View has ended: whatever it is asked for, the
+// session must end with BYE.
+func (v *View) Dropped() bool { return v.dropped.Load() }
+
+// leaves reports whether what is new stays new for others: \Recent, and the place
+// of files.
+func (v *View) leaves() bool { return v.readOnly || !v.Rights().Has(RightSeen) }
 
 // WantNew makes Sync fill Changes.New, Own and Gone.
 func (v *View) WantNew(on bool) { v.wantNew = on }

@@ -59,6 +59,9 @@ func (v *View) Sync(p Policy) (Changes, error) {
 	if words := len(v.ix.AllKeywords()); words != v.words {
 		v.words, c.Keywords = words, true
 	}
+	if r := v.Rights(); r != v.told {
+		v.told, c.Keywords = r, true // PERMANENTFLAGS (RFC 4314 §5.1.1)
+	}
 	if c.Exists && v.wantNew {
 		next.each(index.Row(old.rows), index.Row(next.rows), func(row index.Row) bool {
 			n++
@@ -155,7 +158,7 @@ func (v *View) takeRecentLocked() {
 	}
 	from := mb.firstRecent
 	v.recent = v.recent.add(uidRange{from, v.uidNext})
-	if !v.readOnly {
+	if !v.leaves() {
 		mb.recentExtra = nil
 		if v.uidNext > from {
 			mb.firstRecent = v.uidNext // written with the next batch

@@ -17,6 +17,9 @@ type Watch struct {
 	mb   *Mailbox
 	wake func() // guarded by mb.mu, as all below
 	due  bool   // wake was called and Look was not
+	lost bool   // the guest may not read any more
+
+	guest string // "": the owner follows; never changes
 }
 
 // A Pulse is what a mailbox looks like at one moment.
@@ -44,8 +47,13 @@ func (a *Account) Watch(ctx context.Context, name string, wake func(), b *Barrie
 	if err != nil {
 		return nil, Pulse{}, err
 	}
-	w := &Watch{mb: mb, wake: wake}
-	if !a.st.mayPin() {
+	return (&Reach{Mailbox: mb}).watch(ctx, wake, b)
+}
+
+// watch takes the reference of mb.
+func (mb *Reach) watch(ctx context.Context, wake func(), b *Barrier) (*Watch, Pulse, error) {
+	w := &Watch{mb: mb.Mailbox, wake: wake, guest: mb.guest}
+	if !mb.account().st.mayPin() {
 		mb.Release()
 		return nil, Pulse{}, ErrLimit
 	}
@@ -60,6 +68,9 @@ func (a *Account) Watch(ctx context.Context, name string, wake func(), b *Barrie
 	mb.watches[w] = struct{}{}
 	p, err := mb.pulseLocked(b)
 	mb.mu.Unlock()
+	if w.guest != "" && !mb.account().rightsOn(mb.index().ID(), w.guest).Has(needWatch) {
+		err = ErrGone // since a moment ago
+	}
 	if err != nil {
 		w.Close()
 		return nil, Pulse{}, err
@@ -90,6 +101,9 @@ func (w *Watch) Look(b *Barrier) (Pulse, error) {
 	w.mb.mu.Lock()
 	defer w.mb.mu.Unlock()
 	w.due = false
+	if w.lost {
+		return Pulse{}, ErrGone
+	}
 	return w.mb.pulseLocked(b)
 }
 

@@ -80,7 +80,7 @@ func (c *appendCmd) run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return err
 	}
-	mb, err := s.account.Mailbox(ctx, c.name)
+	mb, err := s.reach(ctx, c.name)
 	if err != nil {
 		return tryCreate(err)
 	}
@@ -112,7 +112,7 @@ func (c *appendCmd) run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return tryCreate(err)
 	}
-	s.ownMessages(mb, uids)
+	s.ownMessages(mb.Mailbox, uids)
 	return s.ok(appendUID(uidValidity, uids), "")
 }
 

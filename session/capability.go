@@ -72,6 +72,10 @@ var capabilityList = []capability{
 
 	{name: "METADATA", states: loggedIn},      // RFC 5464; that it includes METADATA-SERVER goes without saying
 	{name: "LIST-METADATA", states: loggedIn}, // RFC 9590
+	{name: "ACL", states: loggedIn},           // RFC 4314
+	{name: "RIGHTS", states: loggedIn, when: func(s *Session) bool { return !s.opt.disabled("ACL") }, // RFC 4314 §2.2
+		value: func(*Session) string { return "texk" }},
+	{name: "LIST-MYRIGHTS", states: loggedIn}, // RFC 8440
 	{name: "QUOTA", states: loggedIn},         // RFC 9208
 	{name: "QUOTA=RES-STORAGE", states: loggedIn},
 	{name: "QUOTA=RES-MESSAGE", states: loggedIn},

@@ -169,11 +169,11 @@ func (c *catenation) view(name string) (*mailbox.View, error) {
 	if len(c.open) == maxSources {
 		return nil, errURL
 	}
-	mb, err := c.s.account.Mailbox(c.ctx, name)
+	mb, err := c.s.access.Mailbox(c.ctx, name, needs["CATENATE"].named)
 	if err != nil {
 		return nil, err
 	}
-	if mb == c.s.mailbox {
+	if mb.Mailbox == c.s.mailbox {
 		mb.Release()
 		c.open[name] = source{view: c.s.view}
 		return c.s.view, nil
@@ -183,7 +183,7 @@ func (c *catenation) view(name string) (*mailbox.View, error) {
 		mb.Release()
 		return nil, err
 	}
-	c.open[name] = source{mb, view}
+	c.open[name] = source{mb.Mailbox, view}
 	return view, nil
 }
 

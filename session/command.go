@@ -110,6 +110,11 @@ var commands = map[string]command{
 
 	"GETMETADATA":  {states: loggedIn, sync: everything, parse: parseGetMetadata}, // RFC 5464
 	"SETMETADATA":  {states: loggedIn, sync: everything, parse: parseSetMetadata},
+	"GETACL":       {states: loggedIn, sync: everything, parse: oneName(runGetACL)}, // RFC 4314
+	"SETACL":       {states: loggedIn, sync: everything, parse: parseSetACL},
+	"DELETEACL":    {states: loggedIn, sync: everything, parse: parseACL(runDeleteACL)},
+	"LISTRIGHTS":   {states: loggedIn, sync: everything, parse: parseACL(runListRights)},
+	"MYRIGHTS":     {states: loggedIn, sync: everything, parse: oneName(runMyRights)},
 	"GETQUOTA":     {states: loggedIn, sync: everything, parse: parseGetQuota}, // RFC 9208
 	"GETQUOTAROOT": {states: loggedIn, sync: everything, parse: parseGetQuotaRoot},
 	"SETQUOTA":     {states: loggedIn, sync: everything, parse: parseSetQuota},

@@ -44,7 +44,7 @@ func (c *copyCmd) run(ctx context.Context, s *Session) error {
 	if c.move && s.view.ReadOnly() {
 		return mailbox.ErrReadOnly
 	}
-	dest, err := s.account.Mailbox(ctx, c.dest)
+	dest, err := s.reach(ctx, c.dest)
 	if err != nil {
 		return tryCreate(err)
 	}
@@ -60,21 +60,21 @@ func (c *copyCmd) run(ctx context.Context, s *Session) error {
 		lowest := s.view.UID(slice(msgs, n-limit, n)[0].First)
 		return tooMany(limit, lowest, "too many messages to copy, try a smaller subset")
 	}
-	res, err := s.view.Copy(ctx, msgs, dest)
+	res, err := s.view.CopyTo(ctx, msgs, dest)
 	if err != nil {
 		return tryCreate(err)
 	}
-	s.ownMessages(dest, res.Dest)
+	s.ownMessages(dest.Mailbox, res.Dest)
 	return s.ok(copyUID(&res), "")
 }
 
 // moveTo moves. What was moved is told before the EXPUNGEs, also when a part
 // had to stay (RFC 6851 §3.3, §4.3).
-func (c *copyCmd) moveTo(ctx context.Context, s *Session, msgs mailbox.Seqs, dest *mailbox.Mailbox) error {
+func (c *copyCmd) moveTo(ctx context.Context, s *Session, msgs mailbox.Seqs, dest *mailbox.Reach) error {
 	msgs, lowest := s.limited(msgs)
-	res, err := s.view.Move(ctx, msgs, dest)
+	res, err := s.view.MoveTo(ctx, msgs, dest)
 	if len(res.Source) > 0 {
-		s.ownMessages(dest, res.Dest)
+		s.ownMessages(dest.Mailbox, res.Dest)
 		s.w.Status("", "OK", copyUID(&res), "moved")
 		if s.enabled.condstore { // RFC 7162 §3.2.9, as of EXPUNGE
 			s.cmd.later = s.highestModSeq

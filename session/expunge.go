@@ -76,7 +76,7 @@ func (s *Session) highestModSeq() string {
 // runClose is CLOSE (RFC 9051 §6.4.1): EXPUNGE without telling, then the
 // authenticated state. HIGHESTMODSEQ must not be told (RFC 7162 §3.2.8).
 func runClose(ctx context.Context, s *Session) error {
-	if !s.view.ReadOnly() {
+	if !s.view.ReadOnly() && s.view.Rights().Has(mailbox.RightExpunge) { // RFC 4314 §4: else ignored
 		if _, err := s.view.Expunge(ctx, nil); err != nil {
 			return err
 		}

@@ -61,7 +61,7 @@ func (c *fetchCmd) run(ctx context.Context, s *Session) error {
 	f := fetcher{s: s, cmd: c, ctx: ctx}
 	msgs, f.lowest = s.limited(msgs)
 	for i := range c.items {
-		f.sees = f.sees || c.items[i].seen && !s.view.ReadOnly()
+		f.sees = f.sees || c.items[i].seen && !s.view.ReadOnly() && s.view.Rights().Has(mailbox.RightSeen)
 	}
 	if c.hasChangedSince {
 		f.since = s.changedSince(c.changedSince)

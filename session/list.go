@@ -38,6 +38,7 @@ type listSelect struct {
 type listReturn struct {
 	subscribed bool
 	specialUse bool
+	myRights   bool     // RFC 8440
 	status     []string // nil: no STATUS
 	metadata   []string // entries; nil: no METADATA
 }
@@ -139,6 +140,8 @@ func (c *listCmd) scanReturn(sc *wire.Scanner) {
 		c.ret.status = scanStatusItems(sc)
 	case "METADATA":
 		c.ret.metadata = scanListMetadata(sc)
+	case "MYRIGHTS":
+		c.ret.myRights = true
 	default:
 		sc.Fail("unknown return option")
 	}
@@ -171,7 +174,11 @@ func (c *listCmd) run(ctx context.Context, s *Session) error {
 	if err != nil || len(patterns) == 0 {
 		return err
 	}
-	all, err := s.account.List(ctx)
+	reaches := patterns.reaches
+	if c.sel.recursive {
+		reaches = nil // what is below tells of what is above
+	}
+	all, err := s.access.List(ctx, reaches)
 	if err != nil {
 		return err
 	}
@@ -214,8 +221,8 @@ func (c *listCmd) tell(ctx context.Context, s *Session, l *mailbox.Listed, patte
 	}
 	if c.ret.status == nil || !l.Exists || !selected {
 		s.writeListed("LIST", attrs, l.Name, childInfo)
-		if c.ret.metadata != nil && l.Exists && selected {
-			s.listMetadata(l.Name, c.ret.metadata)
+		if l.Exists && selected {
+			c.tellMore(ctx, s, l)
 		}
 		return nil
 	}
@@ -233,11 +240,21 @@ func (c *listCmd) tell(ctx context.Context, s *Session, l *mailbox.Listed, patte
 	s.writeListed("LIST", attrs, l.Name, childInfo)
 	if err == nil {
 		s.writeStatus(l.Name, c.ret.status, st)
-		if c.ret.metadata != nil {
-			s.listMetadata(l.Name, c.ret.metadata)
-		}
+	}
+	if err == nil || errors.Is(err, mailbox.ErrPermission) {
+		c.tellMore(ctx, s, l)
 	}
 	return nil
+}
+
+// tellMore tells what comes behind the LIST response of a mailbox.
+func (c *listCmd) tellMore(ctx context.Context, s *Session, l *mailbox.Listed) {
+	if c.ret.metadata != nil {
+		s.listMetadata(ctx, l.Name, c.ret.metadata)
+	}
+	if c.ret.myRights {
+		s.writeMyRights(l.Name, l.Rights)
+	}
 }
 
 // attributes are those of RFC 9051 §7.3.1. IMAP4rev1 clients that do not use
@@ -359,7 +376,7 @@ func (c *lsubCmd) run(ctx context.Context, s *Session) error {
 	if err != nil || len(patterns) == 0 {
 		return err
 	}
-	all, err := s.account.List(ctx)
+	all, err := s.access.List(ctx, patterns.reaches)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,10 @@
 package session
 
-import "strings"
+import (
+	"strings"
+
+	"roost/wire"
+)
 
 // A listPattern is one canonical LIST pattern: reference and mailbox pattern
 // put together (RFC 9051 §6.3.9).
@@ -113,6 +117,30 @@ func (ps listPatterns) match(name string) bool {
 		}
 	}
 	return false
+}
+
+// reaches reports whether name, or something below it, may match. It is true
+// sometimes where nothing does.
+func (ps listPatterns) reaches(name string) bool {
+	for i := range ps {
+		if ps[i].reaches(name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *listPattern) reaches(name string) bool {
+	literal := p.text
+	if cut := strings.IndexAny(literal, "*%"); cut >= 0 {
+		literal = literal[:cut]
+	}
+	n := min(len(literal), len(name))
+	if !wire.EqualFold(literal[:n], name[:n]) { // INBOX has no case
+		return false
+	}
+	sep := string(p.sep)
+	return strings.Contains(p.text, "*") || strings.Count(p.text, sep) >= strings.Count(name, sep)
 }
 
 // matchLevel reports whether a level of hierarchy that is no mailbox matches.

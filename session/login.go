@@ -195,6 +195,7 @@ func (s *Session) admit(ctx context.Context, u auth.User) error {
 		return err
 	}
 	s.account, s.user, s.state = account, u, authenticated
+	s.access = account.Access(u.Name)
 	s.t.loggedIn()
 	s.sc.Limits = s.opt.Limits.Auth
 	s.sc.Limits.LiteralMinus = s.opt.LiteralMinus

@@ -123,7 +123,7 @@ func scanEntry(sc *wire.Scanner, n int) string {
 }
 
 func (c *getMetadataCmd) run(ctx context.Context, s *Session) error {
-	got, err := s.account.Metadata(ctx, c.name, c.entries, c.depth)
+	got, err := s.access.Metadata(ctx, c.name, s.need().named, c.entries, c.depth)
 	if err != nil {
 		return err
 	}
@@ -268,7 +268,7 @@ func (c *setMetadataCmd) run(ctx context.Context, s *Session) error {
 			}
 		}
 	}
-	if err := s.account.SetMetadata(ctx, c.name, entries); err != nil {
+	if err := s.access.SetMetadata(ctx, c.name, s.need().named, s.need().shared, entries); err != nil {
 		return err
 	}
 	if n := s.notify; n != nil && n.tree != nil {
@@ -343,8 +343,11 @@ func scanListMetadata(sc *wire.Scanner) (entries []string) {
 
 // listMetadata writes the annotations of a mailbox behind its LIST response; if
 // they cannot be had there are none (RFC 9590 §3).
-func (s *Session) listMetadata(name string, entries []string) {
-	got, err := s.account.ListMetadata(name, entries)
+func (s *Session) listMetadata(ctx context.Context, name string, entries []string) {
+	got, err := s.access.ListMetadata(ctx, name, needs["GETMETADATA"].named, entries)
+	if errors.Is(err, mailbox.ErrPermission) {
+		return
+	}
 	if err != nil {
 		s.log.Warn("no metadata in LIST", "user", s.user.Name, "error", err)
 		return

@@ -68,12 +68,14 @@ func scanMailboxFilter(sc *wire.Scanner) mailboxFilter {
 }
 
 // match says whether f names the mailbox l; SELECTED names none here.
-func (f *mailboxFilter) match(l *mailbox.Listed, sep byte) bool {
+func (f *mailboxFilter) match(s *Session, l *mailbox.Listed) bool {
+	sep := s.account.Separator()
 	switch f.kind {
 	case "PERSONAL", "INBOXES":
 		// Any mailbox of a Maildir may be one that mail is delivered to, so
-		// they are the same (RFC 5465 §6.3).
-		return true
+		// they are the same (RFC 5465 §6.3). Those of others are not personal.
+		others := s.access.SharedPrefix()
+		return others == "" || !strings.HasPrefix(l.Name, others) && l.Name+string(sep) != others
 	case "SUBSCRIBED":
 		return l.Subscribed
 	case "MAILBOXES":
@@ -87,6 +89,26 @@ func (f *mailboxFilter) match(l *mailbox.Listed, sep byte) bool {
 		}
 	}
 	return false
+}
+
+// filtersReach gives what Access.List wants: whether a filter may name a mailbox at
+// or below a level.
+func filtersReach(s *Session, filters []mailboxFilter) func(level string) bool {
+	sep := string(s.account.Separator())
+	return func(level string) bool {
+		return slices.ContainsFunc(filters, func(f mailboxFilter) bool {
+			switch f.kind {
+			case "SUBSCRIBED":
+				return true
+			case "MAILBOXES", "SUBTREE", "SUBTREE-ONE":
+				return slices.ContainsFunc(f.names, func(name string) bool {
+					return name == level || strings.HasPrefix(name, level+sep) ||
+						f.kind != "MAILBOXES" && strings.HasPrefix(level, name+sep)
+				})
+			}
+			return false
+		})
+	}
 }
 
 // parseMultiSearch reads
@@ -198,7 +220,7 @@ func (c *multiSearchCmd) resolve(ctx context.Context, s *Session) ([]string, err
 	others := false
 	for _, f := range c.sources {
 		if f.kind == "SELECTED" {
-			seen[s.mailbox.Name()] = true
+			seen[s.access.NameOf(s.mailbox)] = true
 		} else {
 			others = true
 		}
@@ -206,7 +228,7 @@ func (c *multiSearchCmd) resolve(ctx context.Context, s *Session) ([]string, err
 	if !others {
 		return nil, nil
 	}
-	all, err := s.account.List(ctx)
+	all, err := s.access.List(ctx, filtersReach(s, c.sources))
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +238,7 @@ func (c *multiSearchCmd) resolve(ctx context.Context, s *Session) ([]string, err
 		if !l.Exists || seen[l.Name] {
 			continue
 		}
-		if slices.ContainsFunc(c.sources, func(f mailboxFilter) bool { return f.match(l, s.account.Separator()) }) {
+		if slices.ContainsFunc(c.sources, func(f mailboxFilter) bool { return f.match(s, l) }) {
 			seen[l.Name] = true
 			names = append(names, l.Name)
 		}
@@ -239,7 +261,7 @@ func (c *multiSearchCmd) inSelected(ctx context.Context, s *Session) error {
 		s.saved = saved{s.uidSet(c.kept(res.Seqs))}
 	}
 	if c.ret != returnSave {
-		c.write(s, s.view, s.mailbox, s.mailbox.Name(), &res)
+		c.write(s, s.view, s.mailbox, s.access.NameOf(s.mailbox), &res)
 	}
 	return nil
 }
@@ -247,7 +269,7 @@ func (c *multiSearchCmd) inSelected(ctx context.Context, s *Session) error {
 // inOther looks into another mailbox, without a trace: nothing there changes,
 // not even \Recent. The saved result names none of its messages.
 func (c *multiSearchCmd) inOther(ctx context.Context, s *Session, name string) error {
-	mb, err := s.account.Mailbox(ctx, name)
+	mb, err := s.reach(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -267,7 +289,7 @@ func (c *multiSearchCmd) inOther(ctx context.Context, s *Session, name string) e
 	if err != nil {
 		return err
 	}
-	c.write(s, view, mb, name, &res)
+	c.write(s, view, mb.Mailbox, name, &res)
 	return nil
 }
 

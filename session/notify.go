@@ -104,12 +104,20 @@ func (n *notifying) start(ctx context.Context) error {
 	if !others {
 		return nil
 	}
-	tree, list, err := n.s.account.WatchTree(ctx, n.wakeTree)
+	var filters []mailboxFilter
+	for i := range n.groups {
+		filters = append(filters, n.groups[i].filter)
+	}
+	tree, list, err := n.s.access.WatchTree(ctx, filtersReach(n.s, filters), n.wakeTree)
+	if errors.Is(err, mailbox.ErrLimit) {
+		return errOverflow
+	}
 	if err != nil {
 		return err
 	}
 	n.tree = tree
 	for i := range list {
+		n.tellNoAccess(&list[i])
 		events := n.eventsOf(&list[i]) & eventsOfMessages
 		if events == 0 {
 			continue
@@ -126,16 +134,29 @@ func (n *notifying) start(ctx context.Context) error {
 	return nil
 }
 
+// tellNoAccess tells of a mailbox that can be seen and not be read that it will not
+// be told of (RFC 5465 §3.1).
+func (n *notifying) tellNoAccess(l *mailbox.Listed) {
+	if !l.Exists || l.Rights.Has(mailbox.RightRead) {
+		return
+	}
+	readable := *l
+	readable.Rights |= mailbox.RightRead
+	if n.eventsOf(&readable)&eventsOfMessages != 0 {
+		n.s.writeListed("LIST", []imap.MailboxAttr{`\NoAccess`}, l.Name, "")
+	}
+}
+
 // eventsOf are the events that are wanted of the mailbox l when it is not
 // selected.
 func (n *notifying) eventsOf(l *mailbox.Listed) notifyEvents {
 	var events notifyEvents
 	for i := range n.groups {
-		if g := &n.groups[i]; g.filter.match(l, n.s.account.Separator()) {
+		if g := &n.groups[i]; g.filter.match(n.s, l) {
 			events |= g.events
 		}
 	}
-	if !l.Exists {
+	if !l.Exists || !l.Rights.Has(mailbox.RightRead) {
 		events &^= eventsOfMessages
 	}
 	return events
@@ -149,7 +170,7 @@ func (n *notifying) follow(ctx context.Context, name string, events notifyEvents
 	box := &notified{name: name, events: events}
 	err := error(mailbox.ErrGone)
 	for try := 0; try < 3 && errors.Is(err, mailbox.ErrGone); try++ { // it was replaced just now
-		box.watch, box.told, err = n.s.account.Watch(ctx, name, func() { n.wake(box) }, &n.s.barrier)
+		box.watch, box.told, err = n.s.access.Watch(ctx, name, needs["NOTIFY"].named, func() { n.wake(box) }, &n.s.barrier)
 	}
 	switch {
 	case err == nil:
@@ -447,14 +468,14 @@ func (n *notifying) adjust(ctx context.Context, list []mailbox.Listed) error {
 // reopen looks which live mailbox a name means now: another program may have
 // moved the directory, or put another one in its place.
 func (n *notifying) reopen(ctx context.Context, box *notified) error {
-	mb, err := n.s.account.Mailbox(ctx, box.name)
+	mb, err := n.s.access.Mailbox(ctx, box.name, needs["NOTIFY"].named)
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		return nil // the list, or the mailbox itself, will tell
 	}
-	same := mb == box.watch.Mailbox()
+	same := mb.Mailbox == box.watch.Mailbox()
 	mb.Release()
 	if same {
 		return nil

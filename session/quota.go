@@ -12,7 +12,8 @@ import (
 // and no others (RFC 9208 §4.1.3 leaves it to policy).
 
 // This file is QUOTA (RFC 9208). All mailboxes of a user are under one quota
-// root, whose name is empty.
+// root, whose name is empty; that of another user is called as the level that has
+// the user's mailboxes. What is added to a mailbox counts for its owner.
 
 // quotaRoot is its name.
 const quotaRoot = ""
@@ -32,10 +33,7 @@ func parseGetQuota(sc *wire.Scanner) (runner, error) {
 }
 
 func (c *getQuotaCmd) run(ctx context.Context, s *Session) error {
-	if c.root != quotaRoot {
-		return no("NONEXISTENT", "no such quota root")
-	}
-	return s.writeQuota(ctx)
+	return s.writeQuota(ctx, c.root)
 }
 
 // getQuotaRootCmd is GETQUOTAROOT (RFC 9208 §4.1.2). The mailbox need not
@@ -53,13 +51,17 @@ func parseGetQuotaRoot(sc *wire.Scanner) (runner, error) {
 }
 
 func (c *getQuotaRootCmd) run(ctx context.Context, s *Session) error {
+	root, err := s.access.QuotaRoot(ctx, c.name, s.need().named)
+	if err != nil {
+		return err
+	}
 	s.w.Untagged()
 	s.w.Raw("QUOTAROOT ")
 	s.w.Mailbox(c.name)
 	s.w.SP()
-	s.w.String(quotaRoot)
+	s.w.String(root)
 	s.w.CRLF()
-	return s.writeQuota(ctx)
+	return s.writeQuota(ctx, root)
 }
 
 // The resources (RFC 9208 §5).
@@ -119,7 +121,8 @@ func parseSetQuota(sc *wire.Scanner) (runner, error) {
 func (c *setQuotaCmd) run(ctx context.Context, s *Session) error {
 	switch {
 	case c.root != quotaRoot:
-		return no("NONEXISTENT", "no such quota root")
+		err := s.access.SetQuota(ctx, c.root, s.need().named, c.limits)
+		return noQuotaRoot(err)
 	case c.unknown:
 		return no("CANNOT", "unknown resource")
 	case c.zero:
@@ -132,21 +135,28 @@ func (c *setQuotaCmd) run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return err
 	}
-	return s.writeQuota(ctx)
+	return s.writeQuota(ctx, quotaRoot)
+}
+
+func noQuotaRoot(err error) error {
+	if errors.Is(err, mailbox.ErrNotExist) {
+		return no("NONEXISTENT", "no such quota root")
+	}
+	return err
 }
 
 // writeQuota writes what is limited, with usage and limit.
 //
 //	quota-response = "QUOTA" SP quota-root-name SP quota-list
 //	quota-resource = resource-name SP resource-usage SP resource-limit
-func (s *Session) writeQuota(ctx context.Context) error {
-	limits, used, err := s.account.Quota(ctx)
+func (s *Session) writeQuota(ctx context.Context, root string) error {
+	limits, used, err := s.access.Quota(ctx, root, s.need().named)
 	if err != nil {
-		return err
+		return noQuotaRoot(err)
 	}
 	s.w.Untagged()
 	s.w.Raw("QUOTA ")
-	s.w.String(quotaRoot)
+	s.w.String(root)
 	s.w.SP()
 	s.w.Open()
 	for _, r := range [...]struct {

@@ -64,7 +64,7 @@ func (c *replaceCmd) run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return err
 	}
-	mb, err := s.account.Mailbox(ctx, c.dest)
+	mb, err := s.reach(ctx, c.dest)
 	if err != nil {
 		return tryCreate(err)
 	}

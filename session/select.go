@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"roost/mailbox"
 	"roost/wire"
@@ -65,7 +66,7 @@ func (c *selectCmd) run(ctx context.Context, s *Session) error {
 	if c.condstore {
 		s.enableCondstore()
 	}
-	mb, err := s.account.Mailbox(ctx, c.name)
+	mb, err := s.reach(ctx, c.name)
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (c *selectCmd) run(ctx context.Context, s *Session) error {
 		mb.Release()
 		return err
 	}
-	s.mailbox, s.view, s.state = mb, view, selected
+	s.mailbox, s.view, s.state = mb.Mailbox, view, selected
 	s.describe()
 	if s.enabled.rev2 {
 		if err := s.writeSelectedList(ctx, c.name); err != nil {
@@ -126,7 +127,7 @@ func (s *Session) writeNumberCode(code string, n uint64, text string) {
 
 // writeSelectedList writes the LIST response that IMAP4rev2 wants.
 func (s *Session) writeSelectedList(ctx context.Context, name string) error {
-	all, err := s.account.List(ctx)
+	all, err := s.access.List(ctx, func(level string) bool { return strings.HasPrefix(name, level) })
 	if err != nil {
 		return err
 	}

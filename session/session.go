@@ -34,6 +34,7 @@ type Session struct {
 	state   state
 	user    auth.User
 	account *mailbox.Account // from login on
+	access  *mailbox.Access  // what the user reaches by name, likewise
 	// barrier collects what the output depends on; the Writer waits for it.
 	barrier  mailbox.Barrier
 	mailbox  *mailbox.Mailbox // while selected
@@ -220,7 +221,7 @@ func (s *Session) cleanUp() {
 	s.closeMailbox()
 	if s.account != nil {
 		s.account.Release()
-		s.account = nil
+		s.account, s.access = nil, nil
 	}
 }
 
@@ -281,7 +282,10 @@ func (s *Session) run(ctx context.Context, cmd command, r runner) error {
 			s.log.Warn("selected mailbox not refreshed", "user", s.user.Name, "error", err)
 		}
 	}
-	err := r.run(ctx, s)
+	err := s.permitted()
+	if err == nil {
+		err = r.run(ctx, s)
+	}
 	if errors.Is(err, mailbox.ErrGone) || s.over || err == errIdling {
 		return err
 	}
@@ -312,6 +316,9 @@ func (s *Session) tell(ctx context.Context, cmd command, r runner) error {
 // refresh brings the selected mailbox up to date. A command that had come as a
 // whole when the last refresh began asks for nothing newer than that gave.
 func (s *Session) refresh(ctx context.Context) error {
+	if s.view.Dropped() {
+		return mailbox.ErrGone
+	}
 	if s.fresh.view == s.view && s.in.Consumed() <= s.fresh.upTo {
 		return nil
 	}

@@ -78,7 +78,7 @@ func (s *Session) statusOf(ctx context.Context, name string, items []string) (ma
 	if slices.Contains(items, statusHighestModSeq) {
 		s.enableCondstore() // RFC 7162 §3.1
 	}
-	st, err := s.account.Status(ctx, name, mailbox.StatusItems{
+	st, err := s.access.Status(ctx, name, needs["STATUS"].named, mailbox.StatusItems{
 		Size:        slices.Contains(items, statusSize),
 		DeletedSize: slices.Contains(items, statusDeletedStorage),
 	}, &s.barrier)

@@ -46,15 +46,15 @@ func (s *Session) writeFlagsInUse() {
 	s.w.Untagged()
 	s.w.Raw("FLAGS ")
 	s.w.Open()
-	s.writeKnownFlags()
+	s.writeKnownFlags(mailbox.AllRights)
 	s.w.Close()
 	s.w.CRLF()
 	s.w.Untagged()
 	s.w.Raw("OK [PERMANENTFLAGS ")
 	s.w.Open()
-	if !s.view.ReadOnly() {
-		s.writeKnownFlags()
-		if !s.view.KeywordsFull() {
+	if rights := s.view.Rights(); !s.view.ReadOnly() { // RFC 4314 §5.1.1
+		s.writeKnownFlags(rights)
+		if !s.view.KeywordsFull() && rights.Has(mailbox.RightWrite) {
 			s.w.Item()
 			s.w.Flag(imap.FlagWildcard)
 		}
@@ -64,10 +64,16 @@ func (s *Session) writeFlagsInUse() {
 	s.w.CRLF()
 }
 
-func (s *Session) writeKnownFlags() {
-	for _, f := range mailbox.FlagNames {
-		s.w.Item()
-		s.w.Flag(f)
+// writeKnownFlags writes those that can be changed with rights.
+func (s *Session) writeKnownFlags(rights mailbox.Rights) {
+	for i, f := range mailbox.FlagNames {
+		if rights.Flags()&(1<<i) != 0 {
+			s.w.Item()
+			s.w.Flag(f)
+		}
+	}
+	if !rights.Has(mailbox.RightWrite) {
+		return
 	}
 	for _, k := range s.view.Keywords() {
 		s.w.Item()

@@ -47,7 +47,7 @@ func parseCreate(sc *wire.Scanner) (runner, error) {
 }
 
 func (c *createCmd) run(ctx context.Context, s *Session) error {
-	id, err := s.account.Create(ctx, c.name, c.use)
+	id, err := s.access.Create(ctx, c.name, s.need().parent, c.use)
 	if err != nil {
 		return err
 	}
@@ -83,9 +83,9 @@ func oneName(do func(ctx context.Context, s *Session, name string) error) func(*
 // it has selected goes on without one; others get BYE.
 func runDelete(ctx context.Context, s *Session, name string) error {
 	if s.view != nil && name != "INBOX" {
-		mb, err := s.account.Mailbox(ctx, name)
+		mb, err := s.reach(ctx, name)
 		if err == nil {
-			own := mb == s.mailbox
+			own := mb.Mailbox == s.mailbox
 			mb.Release()
 			if own {
 				s.closeMailbox()
@@ -93,7 +93,7 @@ func runDelete(ctx context.Context, s *Session, name string) error {
 			}
 		}
 	}
-	err := s.account.Delete(ctx, name)
+	err := s.access.Delete(ctx, name, s.need().named)
 	if err == nil {
 		s.ownNames(ctx, "", name)
 	}
@@ -111,7 +111,7 @@ func runUnsubscribe(ctx context.Context, s *Session, name string) error {
 }
 
 func (s *Session) subscribe(ctx context.Context, name string, on bool) error {
-	err := s.account.Subscribe(ctx, name, on)
+	err := s.access.Subscribe(ctx, name, s.need().named, on)
 	if err == nil {
 		s.ownSubscription(ctx, name, on)
 	}
@@ -134,7 +134,7 @@ func parseRename(sc *wire.Scanner) (runner, error) {
 }
 
 func (c *renameCmd) run(ctx context.Context, s *Session) error {
-	err := s.account.Rename(ctx, c.from, c.to)
+	err := s.access.Rename(ctx, c.from, c.to, s.need().named, s.need().parent)
 	switch {
 	case err != nil:
 	case c.from == "INBOX": // it stays

@@ -17,7 +17,7 @@ func TestForgetUserKnowsAllFields(t *testing.T) {
 		"barrier",               // what was written depends on it
 		"cmd", "idling", "over", // this command
 	}
-	reset := []string{"state", "user", "account", "mailbox", "view", "fresh", "saved", "partial", "contexts", "notify", "enabled", "bad", "comparator"}
+	reset := []string{"state", "user", "account", "access", "mailbox", "view", "fresh", "saved", "partial", "contexts", "notify", "enabled", "bad", "comparator"}
 	typ := reflect.TypeFor[Session]()
 	for i := range typ.NumField() {
 		if name := typ.Field(i).Name; !slices.Contains(kept, name) && !slices.Contains(reset, name) {
