@@ -12,8 +12,18 @@ import (
 
 type osFile struct {
 	ref
-	dir  *osDir // for messages only; may be closed before the file
-	name string
+	dir    *osDir // for messages only; may be closed before the file
+	name   string
+	opened Info // what it was then; the zero Info if it was made
+}
+
+// StatOpened describes the file f as it was when it was opened, for those who
+// have just done that: it mostly saves a system call.
+func StatOpened(f File) (Info, error) {
+	if o, ok := f.(*osFile); ok && o.opened.Mode.IsRegular() && o.opened.Ino != 0 {
+		return o.opened, nil
+	}
+	return f.Stat()
 }
 
 // createTries bounds the game with someone who makes and removes the name
@@ -21,20 +31,20 @@ type osFile struct {
 const createTries = 8
 
 func (d *osDir) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
-	var fd int
+	f := &osFile{dir: d, name: name}
 	err := d.on("open", name, func() (err error) {
-		fd, err = d.openOrCreate(name, flag, perm)
+		f.fd, f.opened, err = d.openOrCreate(name, flag, perm)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &osFile{ref: ref{fd: fd}, dir: d, name: name}, nil
+	return f, nil
 }
 
 // openOrCreate splits O_CREATE in its two cases, so that only what was really
 // made gets an owner and permissions.
-func (d *osDir) openOrCreate(name string, flag int, perm fs.FileMode) (int, error) {
+func (d *osDir) openOrCreate(name string, flag int, perm fs.FileMode) (int, Info, error) {
 	if flag&os.O_CREATE == 0 {
 		return d.openRegular(name, flag)
 	}
@@ -44,29 +54,29 @@ func (d *osDir) openOrCreate(name string, flag int, perm fs.FileMode) (int, erro
 			if err := d.adopt(fd, perm); err != nil {
 				unix.Close(fd)
 				unix.Unlinkat(d.fd, name, 0)
-				return -1, err
+				return -1, Info{}, err
 			}
-			return fd, nil
+			return fd, Info{}, nil
 		}
 		if err != unix.EEXIST || flag&os.O_EXCL != 0 {
-			return -1, err
+			return -1, Info{}, err
 		}
-		fd, err = d.openRegular(name, flag&^os.O_CREATE)
+		fd, in, err := d.openRegular(name, flag&^os.O_CREATE)
 		if err != unix.ENOENT {
-			return fd, err
+			return fd, in, err
 		}
 	}
-	return -1, unix.EBUSY
+	return -1, Info{}, unix.EBUSY
 }
 
-func (d *osDir) openRegular(name string, flag int) (int, error) {
+func (d *osDir) openRegular(name string, flag int) (int, Info, error) {
 	// O_TRUNC would act before we know what the name is.
 	fd, err := openAt(d.fd, name, flag&^os.O_TRUNC|openFlags, 0)
 	switch {
 	case err == unix.ELOOP || err == unix.EISDIR || err == unix.ENXIO || err == unix.ENODEV:
-		return -1, ErrNotRegular
+		return -1, Info{}, ErrNotRegular
 	case err != nil:
-		return -1, err
+		return -1, Info{}, err
 	}
 	in, err := statAt(fd, "")
 	if err == nil && !in.Mode.IsRegular() {
@@ -74,12 +84,13 @@ func (d *osDir) openRegular(name string, flag int) (int, error) {
 	}
 	if err == nil && flag&os.O_TRUNC != 0 {
 		err = again(func() error { return unix.Ftruncate(fd, 0) })
+		in = Info{}
 	}
 	if err != nil {
 		unix.Close(fd)
-		return -1, err
+		return -1, Info{}, err
 	}
-	return fd, nil
+	return fd, in, nil
 }
 
 func (f *osFile) do(op string, call func() error) error {

@@ -3,7 +3,6 @@ package index
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"os"
 	"sync"
@@ -60,11 +59,14 @@ func openCache(ix *Index) *Cache {
 	return c
 }
 
-// hashBase is what ties an entry to a base (FNV-1a).
+// hashBase is what ties an entry to a base (FNV-1a; not by package hash/fnv,
+// which needs memory).
 func hashBase(base string) uint64 {
-	h := fnv.New64a()
-	_, _ = io.WriteString(h, base)
-	return h.Sum64()
+	h := uint64(14695981039346656037)
+	for i := range len(base) {
+		h = (h ^ uint64(base[i])) * 1099511628211
+	}
+	return h
 }
 
 // Has reports whether there seems to be an entry for row r; Get may still

@@ -163,16 +163,36 @@ func (c *Content) Part() (*message.Part, error) {
 		return c.part, nil
 	}
 	p, err := message.ParseBinary(c.rec.part)
-	if err != nil { // of another version: parse again
-		f, size, err := c.Reader()
-		if err != nil {
-			return nil, err
-		}
-		if p, err = message.Parse(f, size); err != nil {
-			return nil, fmt.Errorf("mailbox: parse message: %w", diskErr(err))
-		}
+	if err != nil {
+		p, err = c.parseAgain()
 	}
 	c.part = p
+	return p, err
+}
+
+// borrowPart is Part by way of a parser whose memory is used again: what it
+// gives is valid until the next call with that parser, and has no envelope.
+func (c *Content) borrowPart(parser *message.BinaryParser) (*message.Part, error) {
+	if err := c.load(); err != nil || c.part != nil {
+		return c.part, err
+	}
+	p, err := parser.Parse(c.rec.part)
+	if err != nil {
+		return c.parseAgain()
+	}
+	return p, nil
+}
+
+// parseAgain is for a cache record of another version.
+func (c *Content) parseAgain() (*message.Part, error) {
+	f, size, err := c.Reader()
+	if err != nil {
+		return nil, err
+	}
+	p, err := message.Parse(f, size)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: parse message: %w", diskErr(err))
+	}
 	return p, nil
 }
 
@@ -302,7 +322,7 @@ func (c *Content) open() error {
 	if err != nil {
 		return err
 	}
-	info, err := f.Stat()
+	info, err := disk.StatOpened(f)
 	if err != nil {
 		f.Close()
 		return diskErr(err)
@@ -338,8 +358,6 @@ var openPauses = [...]time.Duration{time.Millisecond, 5 * time.Millisecond, 25 *
 // openFile opens the file of row under whatever name it has by now. ErrExpunged:
 // the message is gone, and so is its file. ErrUnavailable: it cannot be found.
 func (mb *Mailbox) openFile(ix *index.Index, row index.Row) (disk.File, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
 	for try, pause := range openPauses {
 		f, err := mb.tryOpen(ix, row)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
@@ -357,12 +375,19 @@ func (mb *Mailbox) openFile(ix *index.Index, row index.Row) (disk.File, error) {
 		wait := time.NewTimer(pause)
 		<-wait.C
 		if try > 0 && !ix.Gone(row) {
-			if err := mb.refreshHard(ctx, try > 1); err != nil {
+			if err := mb.refreshTimely(try > 1); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return nil, fmt.Errorf("%w: the file of UID %d cannot be found", ErrUnavailable, ix.UID(row))
+}
+
+// refreshTimely is refreshHard for those who have no context, as few need one.
+func (mb *Mailbox) refreshTimely(hard bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return mb.refreshHard(ctx, hard)
 }
 
 func (mb *Mailbox) tryOpen(ix *index.Index, row index.Row) (disk.File, error) {

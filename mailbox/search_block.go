@@ -206,8 +206,9 @@ type searchWorker struct {
 	learned learnedFields
 	ahead   index.CacheCursor
 
-	buf   []byte // of a message read whole
-	whole bytes.Reader
+	buf    []byte // of a message read whole
+	whole  bytes.Reader
+	parser message.BinaryParser
 }
 
 func newSearchWorker(plan *searchPlan, src searchSource, memory *fieldMemory, now time.Time, stop func() error) *searchWorker {

@@ -110,7 +110,7 @@ func (c *tableContent) Reader() (io.ReaderAt, int64, error) {
 	return strings.NewReader(c.m.raw), int64(len(c.m.raw)), c.err()
 }
 
-func (c *tableContent) Part() (*message.Part, error) {
+func (c *tableContent) borrowPart(*message.BinaryParser) (*message.Part, error) {
 	return parseTestMessage(c.m.raw), c.err()
 }
 

@@ -20,7 +20,7 @@ type searchContent interface {
 	SaveDate() (time.Time, error)
 	Header() ([]byte, error)
 	briefHeader() (message.Header, error) // may leave out what sortFields has not
-	Part() (*message.Part, error)
+	borrowPart(*message.BinaryParser) (*message.Part, error)
 	Reader() (io.ReaderAt, int64, error)
 	EmailID() (string, error)
 	ThreadID() (string, error)
@@ -80,8 +80,8 @@ func (w *searchWorker) objectIDs(level int, c searchContent, i int) error {
 	return nil
 }
 
-// wholeRead is up to which size a message is read at once for its text: one
-// system call instead of one a part.
+// wholeRead is up to which size what is to be searched of a message is read at
+// once: one system call instead of one a part.
 const wholeRead = 256 << 10
 
 // body finds out the keys about the text of message i, reading it once.
@@ -89,15 +89,16 @@ func (w *searchWorker) body(c searchContent, i int) error {
 	if w.plan.text.matcher == nil {
 		return nil
 	}
-	part, err := c.Part()
+	part, err := c.borrowPart(&w.parser)
 	if err != nil {
 		return err
 	}
-	r, size, err := c.Reader()
+	r, _, err := c.Reader()
 	if err != nil {
 		return err
 	}
-	if size <= wholeRead {
+	p := &w.plan.text
+	if size := p.matcher.Extent(part); size <= wholeRead {
 		if int64(cap(w.buf)) < size {
 			w.buf = make([]byte, min(2*size, wholeRead))
 		}
@@ -109,7 +110,6 @@ func (w *searchWorker) body(c searchContent, i int) error {
 		w.whole.Reset(w.buf[:n])
 		r = &w.whole
 	}
-	p := &w.plan.text
 	found, err := p.matcher.Match(r, part)
 	if err != nil {
 		return err

@@ -338,6 +338,8 @@ func (l *sortLoad) run(ctx context.Context, sc *sortColumns, progress func(done,
 	for range workers {
 		wg.Go(func() {
 			found := make([]sortFacts, loadChunk)
+			var ahead index.CacheCursor
+			defer ahead.Release()
 			for {
 				from := int(next.Add(1)-1) * loadChunk
 				if from >= total || ctx.Err() != nil {
@@ -345,7 +347,7 @@ func (l *sortLoad) run(ctx context.Context, sc *sortColumns, progress func(done,
 				}
 				n := min(loadChunk, total-from)
 				for i := range n {
-					if err := l.message(l.seqs[from+i], &found[i]); err != nil {
+					if err := l.message(l.seqs[from+i], &ahead, &found[i]); err != nil {
 						cancel(err)
 						return
 					}
@@ -405,9 +407,10 @@ func (l *sortLoad) store(sc *sortColumns, rows []index.Row, found []sortFacts) {
 }
 
 // message finds out about one message.
-func (l *sortLoad) message(n SeqNum, f *sortFacts) error {
+func (l *sortLoad) message(n SeqNum, ahead *index.CacheCursor, f *sortFacts) error {
 	*f = sortFacts{refs: f.refs[:0]}
 	c := l.v.content(n)
+	c.next = ahead
 	defer c.Close()
 	h, err := c.briefHeader()
 	if errors.Is(err, ErrExpunged) {

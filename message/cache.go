@@ -142,6 +142,27 @@ func BinaryEnvelope(b []byte) (envelope []byte, ok bool) {
 // ErrVersion or ErrFormat, in bounded time and memory; a tree that it returns
 // has its offsets nested and inside the message.
 func ParseBinary(b []byte) (*Part, error) {
+	var p BinaryParser
+	root, err := p.Parse(b)
+	if err != nil {
+		return nil, err
+	}
+	env, _ := BinaryEnvelope(b)
+	root.envelope = bytes.Clone(env)
+	return root, nil
+}
+
+// A BinaryParser is ParseBinary for many messages, one after the other: its
+// memory is used again. The zero BinaryParser is ready.
+type BinaryParser struct {
+	parts    []Part
+	pointers []*Part
+	params   []Param
+}
+
+// Parse is ParseBinary, but for the envelope of the root, which it leaves out.
+// The tree is valid until the next call.
+func (p *BinaryParser) Parse(b []byte) (*Part, error) {
 	if len(b) == 0 || b[0] != Version {
 		return nil, ErrVersion
 	}
@@ -149,19 +170,21 @@ func ParseBinary(b []byte) (*Part, error) {
 	if !ok {
 		return nil, fmt.Errorf("message: read envelope: %w", ErrFormat)
 	}
-	rd := binaryReader{s: string(b)}
-	rd.i = 1 + uvarintLen(uint64(len(env))) + len(env)
+	rd := binaryReader{s: string(b[1+uvarintLen(uint64(len(env)))+len(env):]), list: p.params[:0]}
 	n := rd.count(maxCacheParts, 11)
 	if rd.bad || n == 0 {
 		return nil, fmt.Errorf("message: read parts: %w", ErrFormat)
 	}
-	rd.parts = make([]Part, 0, n)
-	rd.pointers = make([]*Part, 0, n)
+	if cap(p.parts) < n {
+		p.parts, p.pointers = make([]Part, 0, n), make([]*Part, 0, n)
+	}
+	// capacities bound what the form may hold
+	rd.parts, rd.pointers = p.parts[:0:n], p.pointers[:0:n]
 	root := rd.part(MaxDepth+1, 0, math.MaxInt64/4)
-	if rd.bad || rd.i != len(b) || len(rd.parts) != cap(rd.parts) {
+	p.params = rd.list[:0]
+	if rd.bad || rd.i != len(rd.s) || len(rd.parts) != cap(rd.parts) {
 		return nil, fmt.Errorf("message: read parts: %w", ErrFormat)
 	}
-	root.envelope = bytes.Clone(env)
 	return root, nil
 }
 
@@ -181,6 +204,7 @@ type binaryReader struct {
 	bad      bool
 	parts    []Part // exactly as many as the form says
 	pointers []*Part
+	list     []Param // all parameters so far
 }
 
 func (r *binaryReader) uvarint() uint64 {
@@ -230,11 +254,12 @@ func (r *binaryReader) params() []Param {
 	if n == 0 {
 		return nil
 	}
-	list := make([]Param, n)
-	for i := range list {
-		list[i] = Param{r.string(), r.string()}
+	from := len(r.list)
+	for range n {
+		name := r.string()
+		r.list = append(r.list, Param{name, r.string()})
 	}
-	return list
+	return r.list[from:len(r.list):len(r.list)] // stays where it is if list moves
 }
 
 func (r *binaryReader) nstring(present bool) NString {

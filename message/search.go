@@ -63,12 +63,36 @@ func (m *Matcher) Match(r io.ReaderAt, root *Part) ([]bool, error) {
 		if s.left > 0 && s.heads > 0 {
 			err = s.header(r, p)
 		}
-		if err == nil && s.left > 0 && p.IsLeaf() && (p.IsText() || equalFold(p.Type, "message")) {
+		if err == nil && s.left > 0 && p.searchable() {
 			err = s.body(r, p)
 		}
 		return err == nil && s.left > 0
 	})
 	return s.found, err
+}
+
+// Extent is how many octets from the start of the message with root p Match may
+// read: the end of what is behind, such as attachments, does not matter.
+func (m *Matcher) Extent(root *Part) (end int64) {
+	headers := false
+	for i := range m.keys {
+		headers = headers || m.keys[i].headers
+	}
+	root.Walk(func(p *Part) bool {
+		if headers {
+			end = max(end, p.Body)
+		}
+		if p.searchable() {
+			end = max(end, p.End)
+		}
+		return true
+	})
+	return end
+}
+
+// searchable says whether the body of p is text to search in.
+func (p *Part) searchable() bool {
+	return p.IsLeaf() && (p.IsText() || equalFold(p.Type, "message"))
 }
 
 // A scan is one run of a Matcher; its buffers are used again.
@@ -83,6 +107,7 @@ type scan struct {
 	block  []byte
 	cut    []byte // start of a rune whose end is in the next chunk
 	conv   []byte
+	reader textReader
 }
 
 var scanPool = sync.Pool{New: func() any { return new(scan) }}
@@ -161,7 +186,9 @@ func (s *scan) header(r io.ReaderAt, p *Part) error {
 
 // body looks into the text of the leaf p.
 func (s *scan) body(r io.ReaderAt, p *Part) error {
-	t := newTextReader(r, p)
+	t := &s.reader
+	t.reset(r, p)
+	defer t.reset(nil, nil)
 	buf := chunkPool.Get().(*[chunkSize]byte)
 	defer chunkPool.Put(buf)
 	for s.left > 0 {
@@ -190,7 +217,18 @@ type textReader struct {
 }
 
 func newTextReader(r io.ReaderAt, p *Part) *textReader {
-	t := &textReader{r: r, off: p.Body, end: p.End}
+	t := &textReader{}
+	t.reset(r, p)
+	return t
+}
+
+// reset makes t that of the leaf p in r; of none it forgets what it had.
+func (t *textReader) reset(r io.ReaderAt, p *Part) {
+	*t = textReader{r: r, pending: t.pending[:0]}
+	if p == nil {
+		return
+	}
+	t.off, t.end = p.Body, p.End
 	if t.dec = newDecoder(p.Encoding, false); t.dec == nil {
 		t.dec = identity{}
 	}
@@ -199,7 +237,6 @@ func newTextReader(r io.ReaderAt, p *Part) *textReader {
 		t.charset = enc.NewDecoder()
 		t.stateless = stateless(name)
 	}
-	return t
 }
 
 // next gives the next piece of text; final means that it is the last. The
@@ -246,7 +283,7 @@ func (t *textReader) convert(src []byte, final bool, conv *[]byte) []byte {
 		}
 		dst = append(dst, make([]byte, len(dst))...)
 	}
-	t.pending = append([]byte(nil), src...)
+	t.pending = append(t.pending[:0], src...)
 	*conv = dst
 	return dst[:nd]
 }
