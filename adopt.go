@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"roost/auth"
-	"roost/config"
 	"roost/mailbox"
-	"roost/server"
 )
 
 func newAdopt(path func() string) *cobra.Command {
@@ -26,86 +22,26 @@ anything again. Stop the other server first. roost serve does the same for each
 mailbox when it is used for the first time: this command does it for all at
 once and tells what it found. --dry-run only tells, and may be used at any time.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := loadConfig(path(), cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			users, err := usersOf(cfg, args)
-			if err != nil {
-				return err
-			}
-			return runAdopt(cmd.Context(), cfg, users, dry, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return withMail(cmd, path(), args, func(ctx context.Context, m *userMail) error { return adopt(ctx, m, dry) })
 		},
 	}
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only tell what would be taken over")
 	return cmd
 }
 
-// usersOf gives the named users of the users file, or all of them.
-func usersOf(cfg *config.Config, names []string) ([]auth.User, error) {
-	list, _, err := auth.ListUsers(cfg.Auth.Users)
-	if err != nil {
-		return nil, err
-	}
-	var out []auth.User
-	for _, u := range list {
-		if len(names) == 0 || slices.Contains(names, u.Name) {
-			out = append(out, u.User)
-		}
-	}
-	for _, name := range names {
-		if !slices.ContainsFunc(out, func(u auth.User) bool { return u.Name == name }) {
-			return nil, fmt.Errorf("%s has no user %s", cfg.Auth.Users, name)
-		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%s has no users; roost user add NAME", cfg.Auth.Users)
-	}
-	return out, nil
-}
-
-func runAdopt(ctx context.Context, cfg *config.Config, users []auth.User, dry bool, out, errOut io.Writer) error {
-	store, err := server.OpenMail(cfg, newLogger(cfg.Log, errOut))
+func adopt(ctx context.Context, m *userMail, dry bool) error {
+	found, err := m.store.SurveyAdoption(ctx, m.where)
 	if err != nil {
 		return err
 	}
-	failed := false
-	for _, u := range users {
-		if err := adoptUser(ctx, store, cfg, u, dry, out); err != nil {
-			fmt.Fprintf(errOut, "roost: user %s: %v\n", u.Name, err)
-			failed = true
-		}
-	}
-	if err := store.Close(); err != nil {
-		return err
-	}
-	if failed {
-		return errSilent
-	}
-	return nil
-}
-
-func adoptUser(ctx context.Context, store *mailbox.Store, cfg *config.Config, u auth.User, dry bool, out io.Writer) error {
-	where, err := server.MailOf(cfg, u)
-	if err != nil {
-		return err
-	}
-	found, err := store.SurveyAdoption(ctx, where)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "%s (%s)\n", u.Name, where.Path)
+	fmt.Fprintf(m.out, "%s (%s)\n", m.name, m.where.Path)
 	if dry {
-		return tellSurvey(out, found)
+		return tellSurvey(m.out, found)
 	}
-	account, err := store.Open(ctx, where)
-	if errors.Is(err, mailbox.ErrLocked) {
-		return heldError(where.Path)
-	}
-	if err != nil {
-		return err
-	}
-	defer account.Release()
+	return m.change(ctx, func(a *mailbox.Account) error { return adoptAll(ctx, m.out, a, found) }, nil)
+}
+
+func adoptAll(ctx context.Context, out io.Writer, account *mailbox.Account, found []mailbox.Survey) error {
 	failed := false
 	for i := range found {
 		s := &found[i]
@@ -127,11 +63,6 @@ func adoptUser(ctx context.Context, store *mailbox.Store, cfg *config.Config, u 
 		return errors.New("not every mailbox could be taken over, see above")
 	}
 	return nil
-}
-
-// heldError says what to do when a server has the Maildir.
-func heldError(path string) error {
-	return fmt.Errorf("%s is in use: a running roost holds its lock. Stop it first (systemctl stop roost), then run this command again", path)
 }
 
 // tellSurvey prints what would be taken over; the error says that something cannot.

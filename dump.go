@@ -4,15 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"strconv"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/spf13/cobra"
-
-	"roost/config"
-	"roost/mailbox"
-	"roost/server"
 )
 
 func newDump(path func() string) *cobra.Command {
@@ -22,45 +17,21 @@ func newDump(path func() string) *cobra.Command {
 Nothing is changed and no lock is taken: a server that runs may be ahead of what
 lies on the disk.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			store, where, err := inspected(path(), args[0], cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			out := bufio.NewWriter(cmd.OutOrStdout())
-			if len(args) == 1 {
-				err = store.DumpAccount(where, out)
-			} else {
-				err = store.Dump(where, args[1], out)
-			}
-			if err != nil {
-				return err
-			}
-			return out.Flush()
+			return withMail(cmd, path(), args[:1], func(_ context.Context, m *userMail) error {
+				out := bufio.NewWriter(m.out)
+				var err error
+				if len(args) == 1 {
+					err = m.store.DumpAccount(m.where, out)
+				} else {
+					err = m.store.Dump(m.where, args[1], out)
+				}
+				if err != nil {
+					return err
+				}
+				return out.Flush()
+			})
 		},
 	}
-}
-
-// inspected gives a Store that is only looked through, and where the mail of a
-// user is.
-func inspected(conf, user string, errOut io.Writer) (*mailbox.Store, mailbox.User, error) {
-	cfg, err := loadConfig(conf, errOut)
-	if err != nil {
-		return nil, mailbox.User{}, err
-	}
-	where, err := mailOfUser(cfg, user)
-	if err != nil {
-		return nil, where, err
-	}
-	store, err := server.OpenMail(cfg, newLogger(cfg.Log, errOut))
-	return store, where, err
-}
-
-func mailOfUser(cfg *config.Config, name string) (mailbox.User, error) {
-	users, err := usersOf(cfg, []string{name})
-	if err != nil {
-		return mailbox.User{}, err
-	}
-	return server.MailOf(cfg, users[0])
 }
 
 func newExplain(path func() string) *cobra.Command {
@@ -74,17 +45,16 @@ taken: a server that runs may be ahead of what lies on the disk.`,
 			if err != nil || uid == 0 {
 				return fmt.Errorf("%q is not a UID", args[2])
 			}
-			store, where, err := inspected(path(), args[0], cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			return explain(cmd.Context(), store, where, args[1], imap.UID(uid), cmd.OutOrStdout())
+			return withMail(cmd, path(), args[:1], func(ctx context.Context, m *userMail) error {
+				return explain(ctx, m, args[1], imap.UID(uid))
+			})
 		},
 	}
 }
 
-func explain(ctx context.Context, store *mailbox.Store, where mailbox.User, name string, uid imap.UID, out io.Writer) error {
-	e, err := store.Explain(ctx, where, name, uid)
+func explain(ctx context.Context, m *userMail, name string, uid imap.UID) error {
+	out := m.out
+	e, err := m.store.Explain(ctx, m.where, name, uid)
 	if err != nil {
 		return err
 	}

@@ -2,17 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"roost/auth"
-	"roost/config"
 	"roost/mailbox"
-	"roost/server"
 )
 
 func newExport(path func() string) *cobra.Command {
@@ -24,41 +19,15 @@ of a user, so that Dovecot goes on with the same UIDs, and print the commands
 that tell Dovecot the mod-sequences (they are in no file that can be written
 while it does not run). The subscriptions are in Dovecot's file always.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := loadConfig(path(), cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			users, err := usersOf(cfg, args)
-			if err != nil {
-				return err
-			}
-			return runExport(cmd.Context(), cfg, users[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return withMail(cmd, path(), args, func(ctx context.Context, m *userMail) error {
+				return m.change(ctx, func(a *mailbox.Account) error { return exportDovecot(ctx, m, a) }, nil)
+			})
 		},
 	})
 	return cmd
 }
 
-func runExport(ctx context.Context, cfg *config.Config, u auth.User, out, errOut io.Writer) error {
-	store, err := server.OpenMail(cfg, newLogger(cfg.Log, errOut))
-	if err != nil {
-		return err
-	}
-	return errors.Join(exportUser(ctx, store, cfg, u, out), store.Close())
-}
-
-func exportUser(ctx context.Context, store *mailbox.Store, cfg *config.Config, u auth.User, out io.Writer) error {
-	where, err := server.MailOf(cfg, u)
-	if err != nil {
-		return err
-	}
-	account, err := store.Open(ctx, where)
-	if errors.Is(err, mailbox.ErrLocked) {
-		return heldError(where.Path)
-	}
-	if err != nil {
-		return err
-	}
-	defer account.Release()
+func exportDovecot(ctx context.Context, m *userMail, account *mailbox.Account) error {
 	list, err := account.List(ctx)
 	if err != nil {
 		return err
@@ -74,17 +43,17 @@ func exportUser(ctx context.Context, store *mailbox.Store, cfg *config.Config, u
 		}
 		done = append(done, e)
 	}
-	fmt.Fprintf(out, "# %d mailboxes of %s are ready for Dovecot. Once it runs, tell it the mod-sequences:\n", len(done), u.Name)
-	sep := cfg.Mail.Separator
+	fmt.Fprintf(m.out, "# %d mailboxes of %s are ready for Dovecot. Once it runs, tell it the mod-sequences:\n", len(done), m.name)
+	sep := m.cfg.Mail.Separator
 	for _, e := range done {
-		name := strings.TrimPrefix(e.Name, cfg.Mail.Prefix)
-		fmt.Fprintf(out, "doveadm mailbox update -u %s --min-next-uid %d --min-highest-modseq %d %s\n",
-			shellQuote(u.Name), e.UIDNext, e.HighestModSeq, shellQuote(name))
+		name := strings.TrimPrefix(e.Name, m.cfg.Mail.Prefix)
+		fmt.Fprintf(m.out, "doveadm mailbox update -u %s --min-next-uid %d --min-highest-modseq %d %s\n",
+			shellQuote(m.name), e.UIDNext, e.HighestModSeq, shellQuote(name))
 		if len(e.Unnamed) > 0 {
-			fmt.Fprintf(out, "# %s: 26 keywords have letters; Dovecot does not learn of: %s\n", e.Name, strings.Join(e.Unnamed, " "))
+			fmt.Fprintf(m.out, "# %s: 26 keywords have letters; Dovecot does not learn of: %s\n", e.Name, strings.Join(e.Unnamed, " "))
 		}
 	}
-	fmt.Fprintf(out, "# The names above have the separator %q and no prefix; change them if Dovecot's namespace differs.\n", sep)
+	fmt.Fprintf(m.out, "# The names above have the separator %q and no prefix; change them if Dovecot's namespace differs.\n", sep)
 	return nil
 }
 

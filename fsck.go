@@ -9,8 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"roost/auth"
-	"roost/config"
 	"roost/mailbox"
 	"roost/server"
 )
@@ -38,15 +36,11 @@ No message is ever deleted or rewritten. Exits with 1 if there are problems.`,
 			if (w.acceptLoss != "" || w.restored) && len(args) == 0 {
 				return errors.New("--accept-loss and --restored want the name of a user")
 			}
-			cfg, err := loadConfig(path(), cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			users, err := usersOf(cfg, args)
-			if err != nil {
-				return err
-			}
-			return runFsck(cmd.Context(), cfg, users, w, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return withMail(cmd, path(), args, func(ctx context.Context, m *userMail) error {
+				f := fsck{userMail: m, bar: newProgress(m.err)}
+				defer f.bar.clear()
+				return f.run(ctx, w)
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -57,119 +51,72 @@ No message is ever deleted or rewritten. Exits with 1 if there are problems.`,
 	return cmd
 }
 
-func runFsck(ctx context.Context, cfg *config.Config, users []auth.User, w fsckWish, out, errOut io.Writer) error {
-	store, err := server.OpenMail(cfg, newLogger(cfg.Log, errOut))
-	if err != nil {
-		return err
-	}
-	failed := false
-	for _, u := range users {
-		f := fsck{cfg: cfg, store: store, user: u, out: out, bar: newProgress(errOut)}
-		bad, err := f.run(ctx, w)
-		f.bar.clear()
-		if err != nil {
-			fmt.Fprintf(errOut, "roost: user %s: %v\n", u.Name, err)
-		}
-		failed = failed || bad || err != nil
-	}
-	if err := store.Close(); err != nil {
-		return err
-	}
-	if failed {
-		return errSilent
-	}
-	return nil
-}
-
 // fsck is the work for one user.
 type fsck struct {
-	cfg   *config.Config
-	store *mailbox.Store
-	user  auth.User
-	where mailbox.User
-	out   io.Writer
-	bar   *progress
+	*userMail
+	bar *progress
 }
 
-// run reports whether there are problems left.
-func (f *fsck) run(ctx context.Context, w fsckWish) (bad bool, err error) {
-	if f.where, err = server.MailOf(f.cfg, f.user); err != nil {
-		return false, err
-	}
+// run gives errSilent if there are problems left, which it told.
+func (f *fsck) run(ctx context.Context, w fsckWish) error {
 	if w.restored {
 		if err := f.restored(ctx); err != nil {
-			return false, err
+			return err
 		}
 	}
 	if w.acceptLoss != "" {
 		if err := f.acceptLoss(ctx, w.acceptLoss); err != nil {
-			return false, err
+			return err
 		}
 	}
 	if w.repair {
 		if err := f.repair(ctx); err != nil {
-			return false, err
+			return err
 		}
 	}
 	found, err := f.store.Inspect(ctx, f.where, mailbox.InspectOptions{Deep: w.deep, Progress: f.bar.show})
 	f.bar.clear()
 	if err != nil {
-		return false, err
-	}
-	return tellInspection(f.out, f.user.Name, f.where.Path, &found), nil
-}
-
-// write runs do with the account, or ask if a server has it.
-func (f *fsck) write(ctx context.Context, do func(*mailbox.Account) error, ask func(control string) error) error {
-	a, err := f.store.Open(ctx, f.where)
-	if errors.Is(err, mailbox.ErrLocked) {
-		if ask == nil || f.cfg.Server.Control == "" {
-			return heldError(f.where.Path)
-		}
-		if err := ask(f.cfg.Server.Control); err != nil {
-			return fmt.Errorf("the server that has the lock of %s says: %w", f.where.Path, err)
-		}
-		return nil
-	}
-	if err != nil {
 		return err
 	}
-	defer a.Release()
-	return do(a)
+	if tellInspection(f.out, f.name, f.where.Path, &found) {
+		return errSilent
+	}
+	return nil
 }
 
 func (f *fsck) restored(ctx context.Context) error {
 	var done server.MailDone
-	err := f.write(ctx, func(a *mailbox.Account) (err error) {
+	err := f.change(ctx, func(a *mailbox.Account) (err error) {
 		done.Mailboxes, err = server.RestoredAll(ctx, a)
 		return err
 	}, func(control string) (err error) {
-		done, err = server.AskRestored(control, f.user.Name)
+		done, err = server.AskRestored(control, f.name)
 		return err
 	})
 	if err == nil {
-		fmt.Fprintf(f.out, "%s: UIDNEXT and HIGHESTMODSEQ of %d mailboxes jumped; clients read the flags again, once\n", f.user.Name, done.Mailboxes)
+		fmt.Fprintf(f.out, "%s: UIDNEXT and HIGHESTMODSEQ of %d mailboxes jumped; clients read the flags again, once\n", f.name, done.Mailboxes)
 	}
 	return err
 }
 
 func (f *fsck) acceptLoss(ctx context.Context, name string) error {
 	var done server.MailDone
-	err := f.write(ctx, func(a *mailbox.Account) (err error) {
+	err := f.change(ctx, func(a *mailbox.Account) (err error) {
 		done.Expunged, err = a.AcceptLoss(ctx, name)
 		return err
 	}, func(control string) (err error) {
-		done, err = server.AskAcceptLoss(control, f.user.Name, name)
+		done, err = server.AskAcceptLoss(control, f.name, name)
 		return err
 	})
 	if err == nil {
-		fmt.Fprintf(f.out, "%s: %s: %d messages without a file are expunged\n", f.user.Name, name, done.Expunged)
+		fmt.Fprintf(f.out, "%s: %s: %d messages without a file are expunged\n", f.name, name, done.Expunged)
 	}
 	return err
 }
 
 func (f *fsck) repair(ctx context.Context) error {
-	return f.write(ctx, func(a *mailbox.Account) error {
+	return f.change(ctx, func(a *mailbox.Account) error {
 		return a.RepairAccount(ctx, func(name string, done, total int, err error) {
 			f.bar.show("mailboxes", done, total)
 		})
