@@ -21,15 +21,15 @@ func (ix *Index) Apply(b *Batch) (Applied, error) {
 		return Applied{}, err
 	}
 	out := Applied{First: Row(ix.Len())}
-	if len(b.Adds)+len(b.Flags)+len(b.Expunges) > 0 {
+	if b.nAdds()+len(b.Flags)+len(b.Expunges) > 0 {
 		out.ModSeq = ix.HighestModSeq() + 1
 		if out.ModSeq > maxModSeq {
 			return Applied{}, fmt.Errorf("%w: mod-sequences ran out", ErrBatch)
 		}
 	}
 	ix.payload.b = ix.payload.b[:0]
-	ix.encodeBatch(&ix.payload, b, out.ModSeq)
-	if len(ix.payload.b) <= 1 && !b.Heartbeat { // only the mod-sequence 0
+	ix.encodeBatch(&ix.payload, b, out.ModSeq, ix.recording())
+	if len(ix.payload.b) <= 1 && b.nAdds() == 0 && !b.Heartbeat { // only the mod-sequence 0
 		out.Pos = Pos(ix.seq)
 		return out, nil
 	}
@@ -45,6 +45,10 @@ func (ix *Index) Apply(b *Batch) (Applied, error) {
 	}
 	return out, nil
 }
+
+// recording reports whether a batch is written down now. If it is not, the file
+// that is made for the next Wait holds it. mu must be held.
+func (ix *Index) recording() bool { return ix.file != nil && !ix.needFile || ix.shadowing }
 
 // keepBuffer is the largest buffer that is kept for the next batch.
 const keepBuffer = 1 << 20
@@ -113,9 +117,11 @@ func (ix *Index) validate(b *Batch) error {
 
 // validateUIDs checks what is added and whether UIDs are left for it.
 func (ix *Index) validateUIDs(b *Batch, sets KeywordSet) error {
+	if b.nAdds() > maxRows-ix.Len() {
+		return fmt.Errorf("%w: too many messages", ErrBatch)
+	}
 	next := ix.UIDNext()
-	for i := range b.Adds {
-		a := &b.Adds[i]
+	return b.eachAdd(func(a *Add) error {
 		if !validAdd(a, sets) {
 			return fmt.Errorf("%w: add %q", ErrBatch, a.Base)
 		}
@@ -127,11 +133,8 @@ func (ix *Index) validateUIDs(b *Batch, sets KeywordSet) error {
 			return ErrNoUIDs
 		}
 		next++
-	}
-	if len(b.Adds) > maxRows-ix.Len() {
-		return fmt.Errorf("%w: too many messages", ErrBatch)
-	}
-	return nil
+		return nil
+	})
 }
 
 // maxRows keeps a Row in its type.
@@ -148,7 +151,7 @@ func validBase(s string) bool {
 // frees reports whether b helps to empty a full disk: it may use the reserve.
 // To set \Deleted counts, for without it nothing can be expunged.
 func (ix *Index) frees(b *Batch) bool {
-	if len(b.Adds)+len(b.Intents)+len(b.Agreed)+len(b.Meta) > 0 || b.Heartbeat {
+	if b.nAdds()+len(b.Intents)+len(b.Agreed)+len(b.Meta) > 0 || b.Heartbeat {
 		return false
 	}
 	for _, f := range b.Flags {
@@ -161,12 +164,12 @@ func (ix *Index) frees(b *Batch) bool {
 
 // flagsOnly reports whether b need not be waited for in FsyncMessages.
 func flagsOnly(b *Batch) bool {
-	return len(b.Adds)+len(b.Expunges)+len(b.Unlinked)+len(b.Intents)+len(b.IntentsDone) == 0 && b.UIDNext == 0
+	return b.nAdds()+len(b.Expunges)+len(b.Unlinked)+len(b.Intents)+len(b.IntentsDone) == 0 && b.UIDNext == 0
 }
 
 // publishBatch makes the changes of b, which was written, in memory.
 func (ix *Index) publishBatch(b *Batch, at Applied, sec int64) {
-	ix.publishAdds(b.Adds, at.ModSeq)
+	ix.publishAdds(b, at.ModSeq)
 	for _, f := range b.Flags {
 		ix.doFlags(f.Row, f.Flags&AllFlags, f.Keywords, at.ModSeq)
 	}
@@ -184,19 +187,24 @@ func (ix *Index) publishBatch(b *Batch, at Applied, sec int64) {
 	ix.raiseHighest(at.ModSeq)
 }
 
-func (ix *Index) publishAdds(adds []Add, m ModSeq) {
-	if len(adds) == 0 {
+func (ix *Index) publishAdds(b *Batch, m ModSeq) {
+	n := b.nAdds()
+	if n == 0 {
 		return
 	}
-	ix.reserve(len(adds))
+	ix.reserve(n)
 	next, r := ix.UIDNext(), Row(ix.Len())
-	for i := range adds {
-		uid := max(next, adds[i].UID)
-		ix.add(r+Row(i), uid, m, &adds[i])
+	for i := range b.Adds {
+		uid := max(next, b.Adds[i].UID)
+		ix.add(r, uid, m, &b.Adds[i])
 		next = uid + 1
+		r++
+	}
+	if b.Bulk != nil {
+		next = ix.addBulk(r, next, m, b.Bulk)
 	}
 	ix.raiseUIDNext(next)
-	ix.publish(len(adds))
+	ix.publish(n)
 }
 
 // publishState makes the changes that stateMu guards.

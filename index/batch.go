@@ -11,7 +11,10 @@ import (
 // there and not gone, but where said. One mod-sequence is taken for all of
 // Adds, Flags and Expunges together.
 type Batch struct {
-	Adds     []Add
+	Adds []Add
+	// Bulk is more messages to add, behind Adds; nil: none. Its Names belong to
+	// the Index afterwards.
+	Bulk     *Bulk
 	Flags    []FlagChange
 	Renames  []Rename
 	Agreed   []Agreed

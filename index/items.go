@@ -40,26 +40,12 @@ const (
 const addRoom = 24
 
 // encodeBatch appends the payload of b to e: the mod-sequence, then items.
-// defined are the keywords that the journal knows.
-func (ix *Index) encodeBatch(e *encoder, b *Batch, m ModSeq) {
+// It leaves out what is added if nobody reads that.
+func (ix *Index) encodeBatch(e *encoder, b *Batch, m ModSeq, adds bool) {
 	e.num(uint64(m))
 	ix.encodeWords(e, ix.definedNames, ix.definedSets)
-	if len(b.Adds) > 0 {
-		room := 0
-		for i := range b.Adds {
-			room += len(b.Adds[i].Base) + addRoom
-		}
-		e.b = slices.Grow(e.b, room) // a first load adds a million at once
-		e.begin(itemAdds, len(b.Adds))
-		next := ix.UIDNext()
-		for i := range b.Adds {
-			a := &b.Adds[i]
-			uid := max(next, a.UID)
-			e.uidDelta(uid)
-			e.add(a)
-			next = uid + 1
-		}
-		e.end()
+	if adds && b.nAdds() > 0 {
+		ix.encodeAdds(e, b)
 	}
 	if len(b.Flags) > 0 {
 		e.begin(itemFlags, len(b.Flags))
@@ -122,6 +108,27 @@ func (ix *Index) encodeBatch(e *encoder, b *Batch, m ModSeq) {
 		e.end()
 	}
 	ix.encodeRest(e, b)
+}
+
+func (ix *Index) encodeAdds(e *encoder, b *Batch) {
+	room := addRoom * b.nAdds()
+	for i := range b.Adds {
+		room += len(b.Adds[i].Base)
+	}
+	if b.Bulk != nil {
+		room += len(b.Bulk.Names)
+	}
+	e.b = slices.Grow(e.b, room)
+	e.begin(itemAdds, b.nAdds())
+	next := ix.UIDNext()
+	_ = b.eachAdd(func(a *Add) error { // which has no error
+		uid := max(next, a.UID)
+		e.uidDelta(uid)
+		e.add(a)
+		next = uid + 1
+		return nil
+	})
+	e.end()
 }
 
 // encodeRest appends what is not about messages in the table.

@@ -42,6 +42,7 @@ type loader struct {
 	bufAt    int64
 	dropped  imap.UIDSet // where rows were lost
 	gap      bool        // a section was lost since the last row
+	room     room
 
 	trace func(payload []byte, nanos int64) // called after a batch; nil: nobody asks
 }
@@ -183,7 +184,8 @@ func (l *loader) readSection(at, end int64) (n int64, err error) {
 		return 0, nil
 	}
 	if s.kind == sectionRows {
-		seg, ok, err := readRows(l.file, &s, b, at)
+		l.room.expect(&s, end-at)
+		seg, ok, err := readRows(l.file, &s, b, at, &l.room)
 		if !ok || err != nil {
 			return 0, err
 		}

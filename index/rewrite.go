@@ -11,6 +11,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"roost/disk"
+	"roost/slab"
 )
 
 // newName is the journal while it is being written.
@@ -131,15 +132,12 @@ func (ix *Index) writeBase(snap snapshot) (*fileWriter, error) {
 	if err := w.section(&snap, section{kind: sectionItems}, snap.first); err != nil {
 		return w, err
 	}
-	var rows []byte
+	if snap.rows > segmentRows {
+		w.buf = append(slab.Make[byte](2 * flushSize)[:0], w.buf...)
+	}
 	for at := 0; at < snap.rows; at += segmentRows {
 		seg, _ := ix.seg(Row(at))
-		s := section{kind: sectionRows}
-		rows, s.first, s.last, s.count = appendRows(rows[:0], seg, min(segmentRows, snap.rows-at))
-		if s.count == 0 {
-			continue
-		}
-		if err := w.section(&snap, s, rows); err != nil {
+		if err := w.rows(&snap, seg, min(segmentRows, snap.rows-at)); err != nil {
 			return w, err
 		}
 	}
@@ -151,14 +149,41 @@ func (ix *Index) writeBase(snap snapshot) (*fileWriter, error) {
 	return w, w.endBase(ix.opt.Fsync)
 }
 
+// flushSize is how much is written at once, at least.
+const flushSize = 1 << 20
+
 // section writes one section.
 func (w *fileWriter) section(snap *snapshot, s section, payload []byte) error {
+	w.next(snap, &s)
+	w.buf = appendSection(w.buf, s, payload)
+	return w.flushIfMuch()
+}
+
+// rows writes the section of the first n rows of seg, if one of them lives.
+func (w *fileWriter) rows(snap *snapshot, seg *segment, n int) error {
+	s := section{kind: sectionRows}
+	at := len(w.buf)
+	w.buf = append(w.buf, make([]byte, sectionHeader)...)
+	w.buf, s.first, s.last, s.count = appendRows(w.buf, seg, n)
+	if s.count == 0 {
+		w.buf = w.buf[:at]
+		return nil
+	}
+	w.next(snap, &s)
+	w.buf = endSection(w.buf, at, &s)
+	return w.flushIfMuch()
+}
+
+// next makes s the next section of the file.
+func (w *fileWriter) next(snap *snapshot, s *section) {
 	s.id, s.generation, s.seed = snap.ident.id, snap.ident.generation, w.hdr.seed
 	s.validity, s.uidNext, s.highest = snap.ident.uidValidity, snap.uidNext, snap.highest
 	s.number, s.firstSeq = w.number, w.hdr.firstSeq
 	w.number++
-	w.buf = appendSection(w.buf, s, payload)
-	if len(w.buf) < 1<<20 {
+}
+
+func (w *fileWriter) flushIfMuch() error {
+	if len(w.buf) < flushSize {
 		return nil
 	}
 	return w.flush()

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/emersion/go-imap/v2"
+
+	"roost/slab"
 )
 
 // The base of a journal is a row of sections. Layout, little-endian:
@@ -70,11 +73,18 @@ var sectionMagic = [4]byte{'r', 's', 'e', 'c'}
 // appendSection appends a section with payload to b.
 func appendSection(b []byte, s section, payload []byte) []byte {
 	at := len(b)
-	var h [sectionHeader]byte
+	b = append(b, make([]byte, sectionHeader)...)
+	return endSection(append(b, payload...), at, &s)
+}
+
+// endSection fills in the header of s, for which there is room at offset at of
+// b, and behind it the payload as far as b goes.
+func endSection(b []byte, at int, s *section) []byte {
+	h := b[at : at+sectionHeader]
 	le := binary.LittleEndian
-	copy(h[:], sectionMagic[:])
+	copy(h, sectionMagic[:])
 	h[8] = s.kind
-	le.PutUint32(h[12:], uint32(len(payload)))
+	le.PutUint32(h[12:], uint32(len(b)-at-sectionHeader))
 	copy(h[16:32], s.id[:])
 	le.PutUint64(h[32:], s.generation)
 	le.PutUint64(h[40:], s.seed)
@@ -86,9 +96,7 @@ func appendSection(b []byte, s section, payload []byte) []byte {
 	le.PutUint32(h[72:], uint32(s.count))
 	le.PutUint32(h[76:], s.number)
 	le.PutUint64(h[80:], s.firstSeq)
-	b = append(b, h[:]...)
-	b = append(b, payload...)
-	le.PutUint32(b[at+4:], crc32.Checksum(b[at+8:], castagnoli))
+	le.PutUint32(h[4:], crc32.Checksum(b[at+8:], castagnoli))
 	for (len(b)-at)%8 != 0 {
 		b = append(b, 0)
 	}
@@ -152,56 +160,85 @@ func appendRows(b []byte, s *segment, n int) (out []byte, first, last imap.UID, 
 		return b, 0, 0, 0
 	}
 	rows := live[:count]
-	first, last = s.uid[rows[0]], s.uid[rows[count-1]]
-	le := binary.LittleEndian
-	for _, i := range rows {
-		b = le.AppendUint64(b, atomic.LoadUint64(&s.modseq[i]))
-	}
-	for _, i := range rows {
-		b = le.AppendUint64(b, uint64(atomic.LoadInt64(&s.date[i])))
-	}
-	for _, i := range rows {
-		b = le.AppendUint64(b, uint64(atomic.LoadInt64(&s.size[i])))
-	}
-	at := len(b)
-	for _, i := range rows {
-		b = le.AppendUint32(b, uint32(atomic.LoadUint64(&s.name[i])))
-	}
-	for _, i := range rows {
-		b = le.AppendUint32(b, uint32(s.uid[i]))
-	}
-	for _, i := range rows {
-		b = le.AppendUint32(b, atomic.LoadUint32(&s.flags[i]))
-	}
-	for _, i := range rows {
-		b = le.AppendUint32(b, atomic.LoadUint32(&s.saved[i]))
-	}
-	for k, i := range rows {
-		name := atomic.LoadUint64(&s.name[i]) // letters and where from one load
-		le.PutUint32(b[at+4*k:], uint32(name))
-		b = append(b, byte(name>>32)&byte(allWhere))
-	}
+	octets := count * rowSize
 	for k, i := range rows {
 		refs[k] = atomic.LoadUint32(&s.base[i])
-		b = append(b, byte(refs[k]))
+		octets += int(refs[k] & 0xff)
 	}
 	names := *s.names.Load() // after the references: it holds them all
-	for _, ref := range refs[:count] {
-		b = append(b, names[ref>>8:ref>>8+ref&0xff]...)
+	first, last = s.uid[rows[0]], s.uid[rows[count-1]]
+	le := binary.LittleEndian
+	b = slices.Grow(b, octets)
+	at := len(b)
+	b = b[:at+octets]
+	column := func(size int) []byte {
+		from := at
+		at += size * count
+		return b[from:at:at]
+	}
+	col := column(8)
+	for k, i := range rows {
+		le.PutUint64(col[8*k:], atomic.LoadUint64(&s.modseq[i]))
+	}
+	col = column(8)
+	for k, i := range rows {
+		le.PutUint64(col[8*k:], uint64(atomic.LoadInt64(&s.date[i])))
+	}
+	col = column(8)
+	for k, i := range rows {
+		le.PutUint64(col[8*k:], uint64(atomic.LoadInt64(&s.size[i])))
+	}
+	letters := column(4)
+	col = column(4)
+	for k, i := range rows {
+		le.PutUint32(col[4*k:], uint32(s.uid[i]))
+	}
+	col = column(4)
+	for k, i := range rows {
+		le.PutUint32(col[4*k:], atomic.LoadUint32(&s.flags[i]))
+	}
+	col = column(4)
+	for k, i := range rows {
+		le.PutUint32(col[4*k:], atomic.LoadUint32(&s.saved[i]))
+	}
+	col = column(1)
+	for k, i := range rows {
+		name := atomic.LoadUint64(&s.name[i]) // letters and where from one load
+		le.PutUint32(letters[4*k:], uint32(name))
+		col[k] = byte(name>>32) & byte(allWhere)
+	}
+	col = column(1)
+	for k, ref := range refs[:count] {
+		col[k] = byte(ref)
+		at += copy(b[at:], names[ref>>8:ref>>8+ref&0xff])
 	}
 	return b, first, last, count
 }
 
+// room is the memory for segments that are read one after the other.
+type room struct {
+	words slab.Pool[uint64]
+	names slab.Pool[byte]
+}
+
+// expect makes room for as many sections like s as stand in the octets ahead.
+func (m *room) expect(s *section, ahead int64) {
+	sections := max(1, float64(ahead)/float64(sectionSize(s.length)))
+	m.words.Expect(int(sections * float64(s.count*rowWords)))
+	m.names.Expect(int(sections * float64(s.length-s.count*rowSize)))
+}
+
 // readRows reads the rows of section s, whose header and columns are in buf
 // (as far as the file goes) and whose header stands at offset at of f. ok is
-// false if it is damaged; the error is that of reading.
-func readRows(f io.ReaderAt, s *section, buf []byte, at int64) (*segment, bool, error) {
+// false if it is damaged; the error is that of reading. The segment is made of
+// what m gives.
+func readRows(f io.ReaderAt, s *section, buf []byte, at int64, m *room) (*segment, bool, error) {
 	n := s.count
 	cols := sectionHeader + n*rowSize
 	if len(buf) < cols {
 		return nil, false, nil
 	}
-	names := make([]byte, s.length-n*rowSize)
+	names := m.names.Take(s.length - n*rowSize)
 	have := copy(names, buf[cols:])
 	if have < len(names) {
 		if ok, err := readFull(f, names[have:], at+int64(cols+have)); !ok {
@@ -215,7 +252,7 @@ func readRows(f io.ReaderAt, s *section, buf []byte, at int64) (*segment, bool, 
 	if bytes.IndexByte(names, 0) >= 0 || bytes.IndexByte(names, '/') >= 0 {
 		return nil, false, nil
 	}
-	seg := newSegment(n)
+	seg := segmentIn(m.words.Take(n * rowWords))
 	seg.decode(buf[sectionHeader:cols])
 	off := uint32(0)
 	for i, l := range buf[cols-n : cols] {

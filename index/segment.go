@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"github.com/emersion/go-imap/v2"
+
+	"roost/slab"
 )
 
 // segmentRows is how many rows a segment holds at most.
@@ -39,17 +41,26 @@ type segment struct {
 	block  []byte                 // writer only: names and what is not published yet
 }
 
+// rowWords is what the columns of a row take in memory, in words of 8 octets.
+const rowWords = 6
+
 // newSegment makes a segment for n rows.
-func newSegment(n int) *segment {
+func newSegment(n int) *segment { return segmentIn(make([]uint64, rowWords*n)) }
+
+// segmentIn makes a segment whose columns are in words, which are zero and
+// rowWords a row.
+func segmentIn(words []uint64) *segment {
+	n := len(words) / rowWords
+	halves := slab.As[uint32](words[4*n:])
 	s := &segment{
-		modseq: make([]uint64, n),
-		date:   make([]int64, n),
-		size:   make([]int64, n),
-		name:   make([]uint64, n),
-		uid:    make([]imap.UID, n),
-		flags:  make([]uint32, n),
-		saved:  make([]uint32, n),
-		base:   make([]uint32, n),
+		modseq: words[:n:n],
+		date:   slab.As[int64](words[n : 2*n]),
+		size:   slab.As[int64](words[2*n : 3*n]),
+		name:   words[3*n : 4*n : 4*n],
+		uid:    slab.As[imap.UID](halves[:n]),
+		flags:  halves[n : 2*n : 2*n],
+		saved:  halves[2*n : 3*n : 3*n],
+		base:   halves[3*n : 4*n : 4*n],
 	}
 	s.names.Store(new([]byte))
 	return s

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+
+	"roost/slab"
 )
 
 // A table is the messages of an Index in UID order. See segment for the rules
@@ -43,11 +45,18 @@ func (t *table) replace(i int, s *segment) {
 // reserve makes room for n more rows.
 func (t *table) reserve(n int) {
 	have := int(t.n.Load())
+	var words []uint64 // of full segments that are to come
+	if full := (have+n)/segmentRows - len(*t.segs.Load()); full > 1 {
+		words = slab.Make[uint64](full * segmentRows * rowWords)
+	}
 	for at := have; at < have+n; {
 		i, used := at/segmentRows, at%segmentRows
 		want := min(segmentRows, used+have+n-at)
 		segs := *t.segs.Load()
 		switch {
+		case i == len(segs) && want == segmentRows && len(words) > 0:
+			t.replace(i, segmentIn(words[:segmentRows*rowWords]))
+			words = words[segmentRows*rowWords:]
 		case i == len(segs):
 			t.replace(i, newSegment(roundRows(want)))
 		case segs[i].rows() < want:
@@ -69,6 +78,12 @@ func roundRows(n int) int {
 // add appends a row; publish makes it visible. reserve must have made room.
 func (t *table) add(r Row, uid imap.UID, m ModSeq, a *Add) {
 	s, i := t.seg(r)
+	t.addRow(s, i, r, uid, m, a)
+	s.base[i], _ = s.addName(a.Base) // at most 4,096 names of 255 octets fit
+}
+
+// addRow is add without the base; r is row i of s.
+func (t *table) addRow(s *segment, i int, r Row, uid imap.UID, m ModSeq, a *Add) {
 	s.uid[i] = uid
 	s.modseq[i] = uint64(m)
 	s.flags[i] = packFlags(a.Flags, a.Keywords)
@@ -76,7 +91,6 @@ func (t *table) add(r Row, uid imap.UID, m ModSeq, a *Add) {
 	s.size[i] = max(a.Size, UnknownSize)
 	s.saved[i] = packTime(a.SaveDate)
 	s.name[i] = packName(a.Name)
-	s.base[i], _ = s.addName(a.Base) // at most 4,096 names of 255 octets fit
 	if a.Name.Where&ExactInfo != 0 {
 		t.setExact(r, a.Name.Exact)
 	}
@@ -253,6 +267,12 @@ func (t *table) Name(r Row) Name {
 		t.exactMu.RUnlock()
 	}
 	return n
+}
+
+// InNew reports whether the file of row r is in new/, as last agreed.
+func (t *table) InNew(r Row) bool {
+	s, i := t.seg(r)
+	return unpackName(atomic.LoadUint64(&s.name[i])).Where&InNew != 0
 }
 
 // Base is the base of row r. The string stays valid, but keeps the names of

@@ -73,17 +73,7 @@ type liveBits struct {
 var noLiveBits = &liveBits{prefix: []int32{0}}
 
 // fullLiveBits has a message in each of n rows.
-func fullLiveBits(n int) *liveBits {
-	e := liveEdit{from: noLiveBits, fresh: map[int]*liveBlock{}, rows: n}
-	for row := 0; row < n; row += liveWordRows {
-		w := ^uint64(0)
-		if n-row < liveWordRows {
-			w = 1<<(n-row) - 1
-		}
-		e.block(index.Row(row)).bits[row%liveBlockRows/liveWordRows] = w
-	}
-	return e.done()
-}
+func fullLiveBits(n int) *liveBits { return noLiveBits.grown(0, n) }
 
 // Len is the number of messages.
 func (l *liveBits) Len() int { return int(l.prefix[len(l.blocks)]) }
@@ -163,6 +153,25 @@ func (l *liveBits) missing(other *liveBits, f func(index.Row)) {
 			}
 		}
 	}
+}
+
+// grown gives l with messages in the rows from..to-1, which are new.
+func (l *liveBits) grown(from, to int) *liveBits {
+	e := liveEdit{from: l, fresh: map[int]*liveBlock{}, rows: to}
+	for row := from; row < e.rows; {
+		k := row % liveWordRows
+		bits := ^uint64(0) << k
+		end := row - k + liveWordRows
+		if end > e.rows {
+			bits &= 1<<(e.rows-row+k) - 1
+			end = e.rows
+		}
+		e.block(index.Row(row)).bits[row%liveBlockRows/liveWordRows] |= bits
+		row = end
+	}
+	out := e.done()
+	out.removed = l.removed
+	return out
 }
 
 // with gives l with the rows set or cleared.

@@ -289,7 +289,7 @@ func (mb *Mailbox) adoptIndexLocked() {
 	mb.firstRecent = max(ix.FirstRecent(), 1)
 	clear(mb.work.inNew)
 	mb.live.each(0, index.Row(ix.Len()), func(row index.Row) bool {
-		if ix.Name(row).Where&index.InNew != 0 {
+		if ix.InNew(row) {
 			mb.work.inNew[row] = struct{}{}
 		}
 		return true

@@ -1,14 +1,9 @@
 package mailbox
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
-	"math"
-	"slices"
-	"strings"
 	"time"
 
 	"roost/index"
@@ -160,6 +155,13 @@ func (mb *Mailbox) scan(ctx context.Context) error {
 func (mb *Mailbox) match(rows index.Row) (seen []uint64, unknown, moved []int32) {
 	seen = make([]uint64, int(rows)/64+1)
 	l := &mb.files.listing
+	if mb.files.first && rows == 0 { // no need to look
+		unknown = make([]int32, l.Len())
+		for i := range unknown {
+			unknown[i] = int32(i)
+		}
+		return seen, unknown, nil
+	}
 	for i := 0; i < l.Len(); {
 		mb.mu.Lock()
 		bases := mb.basesLocked()
@@ -229,14 +231,13 @@ func (mb *Mailbox) followScan(ctx context.Context, unknown, moved []int32, gone 
 	if len(gone) > 0 && len(unknown) > 0 {
 		st.gone = newGoneKeys(mb.index(), gone)
 	}
-	var f found
 	var again []hint
 	if st.first || len(unknown) > lookAtMost {
-		again = mb.takeNames(&f, unknown)
+		var err error
+		if again, err = mb.publishMany(unknown); err != nil {
+			return mb.trouble(err)
+		}
 		unknown = nil
-	}
-	if err := mb.publishFirst(&f); err != nil {
-		return mb.trouble(err)
 	}
 	for _, list := range [][]int32{moved, unknown} {
 		for _, i := range list {
@@ -247,127 +248,6 @@ func (mb *Mailbox) followScan(ctx context.Context, unknown, moved []int32, gone 
 	st.scanning = true
 	defer func() { st.scanning = false }()
 	return mb.follow(ctx, again)
-}
-
-// takeNames makes arrivals of names without a look at the files: there are too
-// many, or nobody else can be at work here. What needs a look is given back.
-func (mb *Mailbox) takeNames(f *found, list []int32) (again []hint) {
-	l := &mb.files.listing
-	keys := sortedNames(l, list)
-	f.arrivals = make([]arrival, 0, len(list))
-	bases := newBaseText(l, keys)
-	var last []byte
-	for _, key := range keys {
-		n, p := l.At(int(key.i))
-		mb.mu.Lock()
-		_, expunged := mb.work.unlink[string(n.Base)]
-		mb.mu.Unlock()
-		if expunged || bytes.Equal(n.Base, last) || mb.files.gone != nil {
-			again = append(again, hint{place: p, name: n.String()})
-			continue
-		}
-		last = n.Base
-		f.arrivals = append(f.arrivals, arrival{add: index.Add{
-			Base: bases.next(n.Base), Name: indexName(n, p), Size: index.UnknownSize,
-		}, print: l.Inode(int(key.i))})
-	}
-	return again
-}
-
-// A baseText makes strings of many bases without an allocation for each.
-type baseText struct{ b strings.Builder }
-
-func newBaseText(l *maildir.Listing, keys []nameKey) *baseText {
-	room := 0
-	for _, key := range keys {
-		n, _ := l.At(int(key.i))
-		room += len(n.Base)
-	}
-	t := &baseText{}
-	t.b.Grow(room)
-	return t
-}
-
-// next gives base as a string; all together they must not be more than those
-// that newBaseText was given.
-func (t *baseText) next(base []byte) string {
-	from := t.b.Len()
-	t.b.Write(base)
-	return t.b.String()[from:]
-}
-
-// A nameKey is a name of a listing with the number that it begins with, by which
-// most names are in order without a look at them.
-type nameKey struct {
-	seconds uint64
-	i       int32
-}
-
-// sortedNames sorts names of l by rule U1; of two with one base that in cur/ is
-// first (R3).
-func sortedNames(l *maildir.Listing, list []int32) []nameKey {
-	keys := make([]nameKey, len(list))
-	for k, i := range list {
-		n, _ := l.At(int(i))
-		keys[k] = nameKey{leadingNumber(n.Base), i}
-	}
-	slices.SortFunc(keys, func(a, b nameKey) int {
-		if a.seconds != b.seconds {
-			return cmp.Compare(a.seconds, b.seconds)
-		}
-		x, p := l.At(int(a.i))
-		y, q := l.At(int(b.i))
-		if c := maildir.CompareBase(x.Base, y.Base); c != 0 {
-			return c
-		}
-		return int(q) - int(p)
-	})
-	return keys
-}
-
-// leadingNumber is the number that a base begins with; all that are too large
-// are one.
-func leadingNumber(base []byte) (n uint64) {
-	for _, c := range base {
-		if c < '0' || c > '9' {
-			break
-		}
-		if n >= math.MaxUint64/10-1 {
-			return math.MaxUint64
-		}
-		n = n*10 + uint64(c-'0')
-	}
-	return n
-}
-
-// publishFirst publishes many names at once. Nothing was ever indexed here if
-// first is true: then UIDs may come from another server, and \Recent is what
-// lies in new/.
-func (mb *Mailbox) publishFirst(f *found) error {
-	if !mb.files.first {
-		return mb.publish(f)
-	}
-	mb.adoptArrivals(f)
-	if _, err := mb.publishFound(f); err != nil {
-		return err
-	}
-	mb.mu.Lock()
-	defer mb.mu.Unlock()
-	mb.firstRecent = mb.ix.UIDNext()
-	var extra uidRanges
-	mb.live.each(0, index.Row(mb.live.rows), func(row index.Row) bool {
-		if _, in := mb.work.inNew[row]; in {
-			uid := mb.ix.UID(row)
-			extra = extra.add(uidRange{uid, uid + 1})
-		}
-		return true
-	})
-	if k := len(extra); k > 0 && extra[k-1].To == mb.firstRecent {
-		mb.firstRecent = extra[k-1].From // lasts, by the mark in the journal
-		extra = extra[:k-1]
-	}
-	mb.recentExtra = extra
-	return nil
 }
 
 // strike counts this scan against the messages that it did not see, and

@@ -16,24 +16,24 @@ import (
 // in the directories, by events or by scans, goes through follow and publish;
 // addLocked is the only place where a message gets its UID.
 
-// addLocked writes b, gives the messages in b.Adds their UIDs, in that order,
-// and publishes them. Publication order is journal order. mb.mu must be held.
+// addLocked writes b, gives the messages that it adds their UIDs, in their
+// order, and publishes them. Publication order is journal order. mb.mu must be
+// held.
 func (mb *Mailbox) addLocked(b *index.Batch, by *View) (index.Applied, error) {
 	a, err := mb.applyLocked(b)
 	if err != nil {
 		return a, err
 	}
-	rows := make([]index.Row, len(b.Adds))
-	for i := range rows {
-		rows[i] = a.First + index.Row(i)
+	end := index.Row(mb.ix.Len())
+	for row := a.First; row < end; row++ {
 		if mb.bases != nil {
-			mb.bases.add(mb.ix, rows[i])
+			mb.bases.add(mb.ix, row)
 		}
-		if b.Adds[i].Name.Where&index.InNew != 0 {
-			mb.work.inNew[rows[i]] = struct{}{}
+		if mb.ix.InNew(row) {
+			mb.work.inNew[row] = struct{}{}
 		}
 	}
-	mb.live = mb.live.with(rows, nil)
+	mb.live = mb.live.grown(int(a.First), int(end))
 	mb.publishLocked(by)
 	return a, nil
 }

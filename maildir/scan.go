@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"roost/disk"
+	"roost/slab"
 )
 
 // A Stamp tells two states of a directory apart. Stamps are compared for
@@ -95,9 +95,58 @@ type Listing struct {
 	// Skipped counts names that are no messages (N2).
 	Skipped int
 
-	sep   Sep
-	names []byte
-	list  []listed
+	sep     Sep
+	list    []listed
+	names   [][]byte // chunks, of which the first ones are in use
+	chunk   int      // the one that is being filled
+	used    int      // octets of it
+	fetched byte     // makes sure that Fetch reads
+}
+
+// A name is found by the number of its chunk and its place in there.
+const (
+	chunkBits  = 22
+	chunkFirst = 1 << 10
+	chunkMost  = 1 << chunkBits
+	maxChunks  = 1 << (32 - chunkBits)
+)
+
+// name is what e is called.
+func (l *Listing) name(e *listed) []byte {
+	at := e.off & (chunkMost - 1)
+	return l.names[e.off>>chunkBits][at : at+uint32(e.size) : at+uint32(e.size)]
+}
+
+// keep copies name and tells where it is; false: there is no room.
+func (l *Listing) keep(name []byte) (off uint32, ok bool) {
+	if len(l.names) == 0 || l.used+len(name) > len(l.names[l.chunk]) {
+		if !l.nextChunk() {
+			return 0, false
+		}
+	}
+	off = uint32(l.chunk<<chunkBits | l.used)
+	l.used += copy(l.names[l.chunk][l.used:], name)
+	return off, true
+}
+
+// nextChunk makes room for a name at least. What was copied stays where it is:
+// a million names are much to copy again.
+func (l *Listing) nextChunk() bool {
+	if len(l.names) > 0 {
+		l.chunk++
+	}
+	l.used = 0
+	if l.chunk == maxChunks {
+		return false
+	}
+	if l.chunk == len(l.names) {
+		size := chunkFirst
+		if l.chunk > 0 {
+			size = min(4*len(l.names[l.chunk-1]), chunkMost)
+		}
+		l.names = append(l.names, slab.Make[byte](size))
+	}
+	return true
 }
 
 // Stable reports whether the listing proves absence (R1): a name that is not
@@ -111,7 +160,7 @@ func (l *Listing) Len() int { return len(l.list) }
 // the listing is used again.
 func (l *Listing) At(i int) (Name, Place) {
 	e := &l.list[i]
-	name := l.names[e.off : e.off+uint32(e.size) : e.off+uint32(e.size)]
+	name := l.name(e)
 	n := Name{Base: name[:e.base:e.base], Info: name[e.base:], Letters: e.letters}
 	if e.exact {
 		n.Exact = n.Info
@@ -122,7 +171,28 @@ func (l *Listing) At(i int) (Name, Place) {
 // File is the file name i as it was read, valid like At.
 func (l *Listing) File(i int) ([]byte, Place) {
 	e := &l.list[i]
-	return l.names[e.off : e.off+uint32(e.size) : e.off+uint32(e.size)], e.place
+	return l.name(e), e.place
+}
+
+// Octets is what the bases of the names in list take together.
+func (l *Listing) Octets(list []int32) (n int) {
+	for _, i := range list {
+		n += int(l.list[i].base)
+	}
+	return n
+}
+
+// Fetch reads a little of each of the names in list, which one after the other
+// would be waiting for memory: all at once, the processor waits for them
+// together.
+func (l *Listing) Fetch(list []int32) {
+	sum := byte(0)
+	for _, i := range list {
+		e := &l.list[i]
+		c, at := l.names[e.off>>chunkBits], e.off&(chunkMost-1)
+		sum += c[at] + c[at+uint32(e.size)-1]
+	}
+	l.fetched = sum
 }
 
 // Inode is the InodePrint of name i, as the directory tells it.
@@ -135,14 +205,12 @@ func InodePrint(ino uint64) uint32 {
 }
 
 func (l *Listing) reset(sep Sep) {
-	*l = Listing{sep: sep, names: l.names[:0], list: l.list[:0]}
+	*l = Listing{sep: sep, names: l.names, list: l.list[:0]}
 }
 
-// Bounds of a listing. A directory beyond them is an error, not a surprise.
-const (
-	maxListed      = 1 << 26
-	maxListedBytes = 1<<32 - NameMax
-)
+// maxListed bounds a listing, as maxChunks does. A directory beyond that is an
+// error, not a surprise.
+const maxListed = 1 << 26
 
 var errTooMany = errors.New("too many files")
 
@@ -153,20 +221,20 @@ func (l *Listing) add(e disk.Entry, p Place) bool {
 		l.Skipped++
 		return true
 	}
-	if len(l.list) >= maxListed || uint64(len(l.names)) >= maxListedBytes {
+	if len(l.list) >= maxListed {
+		return false
+	}
+	off, ok := l.keep(e.Name)
+	if !ok {
 		return false
 	}
 	if len(l.list) == cap(l.list) {
-		l.list = slices.Grow(l.list, max(64, len(l.list)))
+		l.list = append(slab.Make[listed](max(64, 4*len(l.list)))[:0], l.list...)
 	}
 	l.list = append(l.list, listed{
-		off: uint32(len(l.names)), inode: InodePrint(e.Ino), size: uint8(len(e.Name)), base: uint8(len(n.Base)),
+		off: off, inode: InodePrint(e.Ino), size: uint8(len(e.Name)), base: uint8(len(n.Base)),
 		place: p, exact: len(n.Exact) > 0, letters: n.Letters,
 	})
-	if cap(l.names)-len(l.names) < len(e.Name) {
-		l.names = slices.Grow(l.names, max(1<<12, len(l.names))) // twice, not a quarter more: a million are much to copy
-	}
-	l.names = append(l.names, e.Name...)
 	return true
 }
 
