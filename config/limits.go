@@ -132,7 +132,7 @@ func defaultLimits() Limits {
 			Line: 64 * KiB, Literal: 128 * KiB, Literals: 256, LiteralsTotal: MiB, Append: 128 * MiB,
 			Tag: 126, Depth: 32, Pipeline: 64 * KiB, BadCommands: 20,
 			SearchTerms: 1000, SearchDepth: 32, SetRanges: 10000, ListPatterns: 32, ListWildcards: 32,
-			NotifyMailboxes: 100, IDPairs: 30,
+			NotifyMailboxes: 1000, IDPairs: 30,
 		},
 		PreauthLimits: PreauthLimits{
 			LinePreauth: 8 * KiB, LiteralPreauth: KiB, DepthPreauth: 1, BadCommandsPreauth: 3,

@@ -33,12 +33,13 @@ type copying struct {
 // Expunged messages in msgs: ErrExpunged. What it did is durable once the
 // session's Barrier is.
 func (v *View) Copy(ctx context.Context, msgs Seqs, dest *Mailbox) (CopyResult, error) {
-	return v.CopyTo(ctx, msgs, dest.reach())
+	return v.CopyTo(ctx, msgs, dest.reach(), nil)
 }
 
 // CopyTo is Copy to where the user may do less: flags that may not be set are left
-// out (RFC 4314 §4).
-func (v *View) CopyTo(ctx context.Context, msgs Seqs, to *Reach) (CopyResult, error) {
+// out (RFC 4314 §4). progress, if set, is called now and then by the calling
+// goroutine, as in a search.
+func (v *View) CopyTo(ctx context.Context, msgs Seqs, to *Reach, progress func(done, total int)) (CopyResult, error) {
 	dest := to.Mailbox
 	list, err := v.copied(msgs, false, to.Rights)
 	if err != nil || len(list) == 0 {
@@ -49,7 +50,7 @@ func (v *View) CopyTo(ctx context.Context, msgs Seqs, to *Reach) (CopyResult, er
 		return CopyResult{}, fmt.Errorf("mailbox: copy: %w", err)
 	}
 	defer release()
-	res, made, err := v.copyTo(ctx, list, dest)
+	res, made, err := v.copyTo(ctx, list, dest, progress)
 	if err != nil {
 		return CopyResult{}, err
 	}
@@ -62,11 +63,11 @@ func (v *View) CopyTo(ctx context.Context, msgs Seqs, to *Reach) (CopyResult, er
 // A move changes nothing of what a quota counts, so none refuses it, but for one to
 // another user.
 func (v *View) Move(ctx context.Context, msgs Seqs, dest *Mailbox) (CopyResult, error) {
-	return v.MoveTo(ctx, msgs, dest.reach())
+	return v.MoveTo(ctx, msgs, dest.reach(), nil)
 }
 
 // MoveTo is Move as CopyTo is Copy.
-func (v *View) MoveTo(ctx context.Context, msgs Seqs, to *Reach) (CopyResult, error) {
+func (v *View) MoveTo(ctx context.Context, msgs Seqs, to *Reach, progress func(done, total int)) (CopyResult, error) {
 	dest := to.Mailbox
 	list, err := v.copied(msgs, true, to.Rights)
 	if err != nil || len(list) == 0 {
@@ -87,7 +88,7 @@ func (v *View) MoveTo(ctx context.Context, msgs Seqs, to *Reach) (CopyResult, er
 	if err != nil {
 		return CopyResult{}, err
 	}
-	res, made, err := v.copyTo(ctx, list, dest)
+	res, made, err := v.copyTo(ctx, list, dest, progress)
 	if err != nil {
 		return CopyResult{}, err
 	}
@@ -157,7 +158,7 @@ func (v *View) copied(msgs Seqs, move bool, there Rights) ([]copying, error) {
 }
 
 // copyTo makes the copies messages of dest; made is where dest's journal says so.
-func (v *View) copyTo(ctx context.Context, list []copying, dest *Mailbox) (res CopyResult, made barrierWait, err error) {
+func (v *View) copyTo(ctx context.Context, list []copying, dest *Mailbox, progress func(done, total int)) (res CopyResult, made barrierWait, err error) {
 	words := map[string]struct{}{}
 	for i := range list {
 		for _, w := range list[i].keywords {
@@ -185,6 +186,9 @@ func (v *View) copyTo(ctx context.Context, list []copying, dest *Mailbox) (res C
 			if err != nil {
 				in.undo(i)
 				return
+			}
+			if progress != nil && i%64 == 63 {
+				progress(i+1, len(list))
 			}
 		}
 	})

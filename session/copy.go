@@ -60,7 +60,7 @@ func (c *copyCmd) run(ctx context.Context, s *Session) error {
 		lowest := s.view.UID(slice(msgs, n-limit, n)[0].First)
 		return tooMany(limit, lowest, "too many messages to copy, try a smaller subset")
 	}
-	res, err := s.view.CopyTo(ctx, msgs, dest)
+	res, err := s.view.CopyTo(ctx, msgs, dest, s.progress("still copying"))
 	if err != nil {
 		return tryCreate(err)
 	}
@@ -72,7 +72,7 @@ func (c *copyCmd) run(ctx context.Context, s *Session) error {
 // had to stay (RFC 6851 §3.3, §4.3).
 func (c *copyCmd) moveTo(ctx context.Context, s *Session, msgs mailbox.Seqs, dest *mailbox.Reach) error {
 	msgs, lowest := s.limited(msgs)
-	res, err := s.view.MoveTo(ctx, msgs, dest)
+	res, err := s.view.MoveTo(ctx, msgs, dest, s.progress("still moving"))
 	if len(res.Source) > 0 {
 		s.ownMessages(dest.Mailbox, res.Dest)
 		s.w.Status("", "OK", copyUID(&res), "moved")

@@ -136,12 +136,12 @@ func literalOf(t *testing.T, lines []string) string {
 	return rest[:n]
 }
 
-// A long search says that it goes on (RFC 9585).
-func TestSearchTellsProgress(t *testing.T) {
-	var patience atomic.Int64 // added to the clock with each look at it
+// Long commands say that they go on (RFC 9585).
+func TestProgress(t *testing.T) {
+	var step atomic.Int64 // added to the clock with each look at it
 	var ahead atomic.Int64
 	h := newHarness(t, func(_ *mailbox.Options, o *Options) {
-		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Add(patience.Load()))) }
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Add(step.Load()))) }
 	})
 	const n = 200
 	for i := range n {
@@ -149,23 +149,29 @@ func TestSearchTellsProgress(t *testing.T) {
 	}
 	c := h.connect(false)
 	c.login()
+	c.ok("c", "CREATE There")
 	c.ok("s", "SELECT INBOX")
-	patience.Store(int64(searchPatience))
-	lines := c.ok("a7", "SEARCH BODY hello")
-	patience.Store(0)
-	progress := regexp.MustCompile(`^\* OK \[INPROGRESS \("a7" (\d+) 200\)\] `)
-	told := 0
-	for _, line := range lines[:len(lines)-1] {
-		if !progress.MatchString(line) {
-			t.Errorf("unexpected %q", line)
+	for _, test := range []struct{ tag, command, rest string }{
+		{"a7", "SEARCH BODY hello", `^\* SEARCH 1 2 3 .* 199 200$`},
+		{"b7", "COPY 1:* There", ""},
+		{"c7", "UID MOVE 1:150 There", `^\* (OK \[COPYUID |\d+ EXPUNGE$|FLAGS |OK \[PERM)`},
+	} {
+		step.Store(int64(progressAfter))
+		lines := c.ok(test.tag, "%s", test.command)
+		step.Store(0)
+		progress := regexp.MustCompile(`^\* OK \[INPROGRESS \("` + test.tag + `" (\d+) \d+\)\] `)
+		told := 0
+		for _, line := range lines {
+			switch {
+			case progress.MatchString(line):
+				told++
+			case test.rest == "" || !regexp.MustCompile(test.rest).MatchString(line):
+				t.Errorf("%s: unexpected %q", test.command, line)
+			}
 		}
-		told++
-	}
-	if told == 0 {
-		t.Error("no progress told")
-	}
-	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "* SEARCH 1 2 3 ") || !strings.HasSuffix(last, " 199 200") {
-		t.Errorf("result %.80q", last)
+		if told == 0 {
+			t.Errorf("%s: no progress told", test.command)
+		}
 	}
 }
 

@@ -90,7 +90,7 @@ func DefaultLimits() Limits {
 		Idle: 31 * time.Minute, IdleKeepalive: 2 * time.Minute,
 		WriteStall: time.Minute, LiteralStall: 30 * time.Second, LiteralRate: 1 << 10, LiteralRateAfter: time.Minute,
 		IDPairs: 30, SearchTerms: 1000, SearchDepth: 32, ListPatterns: 32, ListWildcards: 32,
-		NotifyMailboxes: 100, KeywordLength: 50,
+		NotifyMailboxes: 1000, KeywordLength: 50,
 	}
 }
 

@@ -20,9 +20,9 @@ import (
 // searchCharsets are told with a CHARSET that is not among them.
 const searchCharsets = "BADCHARSET (US-ASCII UTF-8)"
 
-// searchPatience is after how long a search tells that it is still going on, so
-// that the client does not give up (RFC 9585).
-const searchPatience = 10 * time.Second
+// progressAfter is after how long a command tells that it is still going on, so
+// that the client does not take the connection for dead (RFC 9585 §3).
+const progressAfter = 10 * time.Second
 
 func parseSearch(sc *wire.Scanner) (runner, error) {
 	c := scanSearch(sc, false)
@@ -102,15 +102,21 @@ func (c *searchCmd) search(ctx context.Context, s *Session) (mailbox.SearchResul
 // searchOptions are those of a search, sort or thread that begins now; text is
 // what a client is told when it takes long.
 func (s *Session) searchOptions(text string) mailbox.SearchOptions {
-	last := s.opt.Now()
 	return mailbox.SearchOptions{
-		Now: last, Comparator: s.comparator.active, Descending: s.comparator.descending,
-		Progress: func(done, total int) {
-			if now := s.opt.Now(); now.Sub(last) >= searchPatience {
-				last = now
-				s.writeProgress(done, total, text)
-			}
-		},
+		Now: s.opt.Now(), Comparator: s.comparator.active, Descending: s.comparator.descending,
+		Progress: s.progress(text),
+	}
+}
+
+// progress is told how far a command has come that begins now, and tells the
+// client when it takes long (RFC 9585).
+func (s *Session) progress(text string) func(done, total int) {
+	last := s.opt.Now()
+	return func(done, total int) {
+		if now := s.opt.Now(); now.Sub(last) >= progressAfter {
+			last = now
+			s.writeProgress(done, total, text)
+		}
 	}
 }
 

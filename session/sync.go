@@ -36,9 +36,14 @@ func (s *Session) sync(ctx context.Context, policy mailbox.Policy) error {
 		s.w.UntaggedNumber(uint64(s.view.Recent()), "RECENT") // RFC 3501 §7.3.2
 	}
 	if followed {
-		return s.follow(ctx, &ch)
+		err = s.follow(ctx, &ch)
 	}
-	return nil
+	if ch.Exists && s.enabled.qresync && s.wantsFlags() && s.cmd.later == nil && err == nil {
+		// EXISTS tells no mod-sequence, and a client that comes back with an older
+		// one gets the flags of the new messages again (RFC 7162 §3.2.5).
+		s.writeNumberCode("HIGHESTMODSEQ", uint64(s.view.HighestModSeq()), "highest mod-sequence")
+	}
+	return err
 }
 
 // writeFlagsInUse writes FLAGS and PERMANENTFLAGS (RFC 9051 §7.3.5, §7.1).
