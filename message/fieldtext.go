@@ -10,29 +10,46 @@ const FieldSeparator = 0xff
 // (RFC 9051 §6.4.4). Its scratch is used again: one goroutine at a time.
 type FieldText struct {
 	Compare Comparator
-	decoded []byte
+	scratch []byte
 }
 
-// Append appends a FieldSeparator and DecodeText(raw) as Compare maps it.
+// Append appends DecodeText(raw) as Compare maps it, and the same with white
+// space as it was written if that is another: nobody sees how wide it is.
 func (t *FieldText) Append(dst, raw []byte) []byte {
-	t.decoded = appendDecoded(t.decoded[:0], raw)
-	return t.Compare.appendMap(append(dst, FieldSeparator), t.decoded)
+	t.scratch = appendDecoded(t.scratch[:0], raw)
+	n := len(t.scratch)
+	dst = t.Compare.appendMap(append(dst, FieldSeparator), t.scratch)
+	t.scratch = appendSpaced(t.scratch, raw)
+	if spaced := t.scratch[n:]; len(spaced) > 0 && !bytes.Equal(spaced, t.scratch[:n]) {
+		dst = t.Compare.appendMap(append(dst, FieldSeparator), spaced)
+	}
+	return dst
+}
+
+// appendSpaced appends the text of a field, unfolded and decoded, with its white
+// space as it is; nothing if DecodeText is surely the same.
+func appendSpaced(dst, raw []byte) []byte {
+	raw = trim(raw)
+	switch {
+	case bytes.Contains(raw, []byte("=?")):
+		raw = decodeWords(raw)
+	case bytes.IndexByte(raw, '\t') < 0 && !bytes.Contains(raw, []byte("  ")):
+		return dst
+	}
+	return unfold(dst, raw)
 }
 
 // AppendAddresses is Append for fields that hold addresses. Keys that look into
-// them look for names and addresses, however they are written: behind the
-// value comes, after another FieldSeparator, the value without what quotes,
-// unless that is the same.
+// them look for names and addresses, however they are written: behind the text
+// comes the text without what quotes, unless that is the same.
 func (t *FieldText) AppendAddresses(dst, raw []byte) []byte {
 	start := len(dst)
 	dst = t.Append(dst, raw)
 	if bytes.IndexByte(dst[start:], '"') < 0 && bytes.IndexByte(dst[start:], '\\') < 0 {
 		return dst
 	}
-	end := len(dst)
-	dst = append(dst, FieldSeparator)
-	for i := start + 1; i < end; i++ {
-		if c := dst[i]; c != '"' && c != '\\' {
+	for _, c := range dst[start:] {
+		if c != '"' && c != '\\' {
 			dst = append(dst, c)
 		}
 	}

@@ -163,7 +163,7 @@ func (s *scan) feed(text []byte, headers, final bool) {
 }
 
 // header looks into the header block of p: each field as "Name: value" and a
-// line end.
+// line end, with white space both as DecodeText leaves it and as it is.
 func (s *scan) header(r io.ReaderAt, p *Part) error {
 	n := int(min(p.Body-p.Header, maxHeader))
 	if cap(s.block) < n {
@@ -175,10 +175,16 @@ func (s *scan) header(r io.ReaderAt, p *Part) error {
 	}
 	s.text = s.text[:0]
 	for name, value := range Header(h).Fields() {
-		s.text = append(s.text, name...)
-		s.text = append(s.text, ": "...)
-		s.text = appendDecoded(s.text, value)
-		s.text = append(s.text, '\n')
+		s.text = append(append(s.text, name...), ": "...)
+		start := len(s.text)
+		s.text = append(appendDecoded(s.text, value), '\n')
+		end := len(s.text)
+		s.text = append(append(s.text, name...), ": "...)
+		from := len(s.text)
+		s.text = append(appendSpaced(s.text, value), '\n')
+		if bytes.Equal(s.text[from:], s.text[start:end]) || len(s.text) == from+1 {
+			s.text = s.text[:end] // nothing new
+		}
 	}
 	s.feed(s.text, true, true)
 	return nil
