@@ -34,6 +34,8 @@ type tableSource struct {
 	msgs     []tableMessage
 	keywords map[KeywordSet][]string
 	opened   atomic.Int64 // contents that read the file
+	headers  atomic.Int64 // headers read
+	sorting  sortColumns
 }
 
 func (s *tableSource) Len() int { return len(s.msgs) }
@@ -96,6 +98,7 @@ func (c *tableContent) EmailID() (string, error)         { return "", c.err() }
 func (c *tableContent) ThreadID() (string, error)        { return "", c.err() }
 
 func (c *tableContent) Header() ([]byte, error) {
+	c.src.headers.Add(1)
 	head, _, _ := strings.Cut(c.m.raw, "\r\n\r\n")
 	return []byte(head + "\r\n\r\n"), c.err()
 }
@@ -124,6 +127,10 @@ func search(t *testing.T, src *tableSource, c *Criteria) []SeqNum {
 }
 
 func searchTable(ctx context.Context, src *tableSource, c *Criteria) ([]SeqNum, error) {
+	return searchRemembering(ctx, src, c, false)
+}
+
+func searchRemembering(ctx context.Context, src *tableSource, c *Criteria, remember bool) ([]SeqNum, error) {
 	var last imap.UID
 	if n := len(src.msgs); n > 0 {
 		last = src.msgs[n-1].UID
@@ -132,7 +139,11 @@ func searchTable(ctx context.Context, src *tableSource, c *Criteria) ([]SeqNum, 
 	if err != nil {
 		return nil, err
 	}
-	seqs, err := runSearch(ctx, plan, src, nil, SearchOptions{Now: testSearchNow})
+	var memory *fieldMemory
+	if remember {
+		memory = src.sorting.remember(nil, &plan.fields)
+	}
+	seqs, err := runSearch(ctx, plan, src, memory, SearchOptions{Now: testSearchNow})
 	return slices.Collect(seqs.All()), err
 }
 
@@ -191,7 +202,7 @@ func (s *tableSource) matches(c *Criteria, m *tableMessage) bool {
 		return in(DayOf(m.saved))
 	case SearchSent:
 		return in(DayOf(m.date))
-	case SearchHeader:
+	case SearchHeader, SearchAddress:
 		for line := range strings.SplitSeq(head, "\r\n") {
 			if name, value, _ := strings.Cut(line, ": "); strings.EqualFold(name, c.Field) && holds(value) {
 				return true
@@ -244,7 +255,8 @@ func randomTree(rnd *rand.Rand, depth int) *Criteria {
 	case 11:
 		return Younger(rnd.Uint32N(20 * 86400))
 	case 12:
-		return &Criteria{Kind: SearchHeader, Field: []string{"SUBJECT", "from", "X-None"}[rnd.IntN(3)], Text: []string{"", digit}[rnd.IntN(2)]}
+		kind := []SearchKind{SearchHeader, SearchAddress}[rnd.IntN(2)]
+		return &Criteria{Kind: kind, Field: []string{"SUBJECT", "from", "X-None"}[rnd.IntN(3)], Text: []string{"", digit}[rnd.IntN(2)]}
 	case 13:
 		return &Criteria{Kind: SearchBody, Text: "BODY " + digit}
 	}
@@ -267,8 +279,11 @@ func TestSearchAgainstOracle(t *testing.T) {
 				want = append(want, m.Seq)
 			}
 		}
-		if got := search(t, src, c); !slices.Equal(got, want) {
-			t.Fatalf("%s:\ngot  %v\nwant %v", dumpCriteria(c), got, want)
+		for _, remember := range []bool{false, true, true} {
+			got, err := searchRemembering(t.Context(), src, c, remember)
+			if err != nil || !slices.Equal(got, want) {
+				t.Fatalf("%s (remembering: %v):\ngot  %v, %v\nwant %v", dumpCriteria(c), remember, got, err, want)
+			}
 		}
 	}
 }

@@ -85,12 +85,13 @@ func (sc *sortColumns) remember(ix *index.Index, p *fieldPlan) *fieldMemory {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	sc.forIndexLocked(ix)
-	fresh := len(sc.fields)
+	before := len(sc.fields)
 	for _, name := range p.columns {
 		m.columns = append(m.columns, sc.fieldColumnLocked(name))
 	}
-	// Those that were not asked for go first, the one used last at the end.
-	for len(sc.fields) > len(p.columns) && (len(sc.fields) > maxFieldColumns || len(sc.fields) > fresh && sc.fieldMemoryLocked() > maxFieldOctets) {
+	// Those that are asked for stay. A new one needs room.
+	isNew := len(sc.fields) > before
+	for len(sc.fields) > len(p.columns) && (len(sc.fields) > maxFieldColumns || isNew && sc.fieldMemoryLocked() > maxFieldOctets/4*3) {
 		sc.fields = slices.Delete(sc.fields, 0, 1)
 	}
 	m.room = maxFieldOctets - sc.fieldMemoryLocked()
