@@ -10,6 +10,7 @@ import (
 
 const (
 	reserveSize = 64 << 10 // the last zeroes, for batches that free space
+	cutTail     = 4 << 10  // less behind the last record means that the file was cut
 	growMin     = 64 << 10
 	growMax     = 1 << 20
 )

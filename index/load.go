@@ -35,6 +35,7 @@ type loader struct {
 	lastTime int64
 	clean    bool
 	torn     int64 // octets behind end that are no frames and not zero
+	cut      bool  // hardly a zero is left behind those
 	damaged  []Range
 	parts    []byte // of a batch without its commit so far
 	nParts   int
@@ -327,6 +328,7 @@ func (l *loader) readFrames() error {
 	} else if l.end+frameHeader > l.size {
 		l.torn = 1 // cut: zeroes always follow the last frame, and the first octets of one may be zero too
 	}
+	l.cut = l.torn > 0 && l.end+l.torn+cutTail > l.size
 	l.clean = l.clean && l.torn == 0
 	return nil
 }

@@ -99,6 +99,7 @@ func (ix *Index) open(l *loader, rec *Recovery) error {
 		return fmt.Errorf("index: read journal: %w", err)
 	}
 	rec.Damaged, rec.Torn, rec.Clean, rec.Dropped = l.damaged, l.torn, l.clean, l.dropped
+	rec.Lost = len(l.damaged) > 0 || l.cut
 	if l.hdr.uidValidity == 0 {
 		return ix.openLost(l, rec)
 	}

@@ -75,6 +75,9 @@ type Recovery struct {
 	Jumped string
 	// Damaged are the ranges of the journal that could not be read.
 	Damaged []Range
+	// Lost: records that were durable may be missing, because the journal is
+	// damaged or was cut. An intent without its end proves nothing then.
+	Lost bool
 	// Dropped is the UIDs among which messages of damaged segments were; their
 	// files get new UIDs. Messages lost with a damaged batch are not in it.
 	Dropped imap.UIDSet

@@ -182,15 +182,17 @@ func (in *addition) filled(a index.Applied) {
 
 // finishIntents ends what a crash has interrupted: a batch whose names are all
 // there, or can be made, becomes messages; of another one those names go that
-// still have a second link, and the rest stay as new messages. The caller has
-// the token.
-func (mb *Mailbox) finishIntents() error {
+// still have a second link, and the rest stay as new messages. If records are
+// lost, the end of a batch may be among them, and with it what was expunged
+// since: nothing is touched then, and what is there stays. The caller has the
+// token.
+func (mb *Mailbox) finishIntents(lost bool) error {
 	for _, in := range mb.ix.Intents() {
 		known, busy := mb.entriesKnown(in)
 		if busy {
 			continue // its addition still runs, and takes it back
 		}
-		all := known == 0
+		all := known == 0 && !lost
 		var renamed map[string]hint
 		if all {
 			var err error
@@ -205,8 +207,8 @@ func (mb *Mailbox) finishIntents() error {
 				b.Adds = append(b.Adds, e.Add)
 			}
 			mb.log.Info("finished a batch that was interrupted", "messages", len(in.Entries))
-		} else if known > 0 {
-			mb.log.Info("a batch that was interrupted is there by its names", "messages", known)
+		} else if known > 0 || lost {
+			mb.log.Info("a batch that was interrupted is there by its names", "messages", known, "lost", lost)
 		} else if err := mb.undoEntries(in, renamed); err != nil {
 			return fmt.Errorf("mailbox: recover batch: %w", err)
 		}

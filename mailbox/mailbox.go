@@ -146,7 +146,7 @@ func (mb *Mailbox) load(ctx context.Context) error {
 	mb.readOnly = mb.dir.Tmp() == nil
 	mb.adoptIndexLocked()
 	mb.words.load(mb.dir, mb.log)
-	if len(rec.Damaged) > 0 {
+	if rec.Lost {
 		if err := mb.trustNames(); err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func (mb *Mailbox) load(ctx context.Context) error {
 	mb.files.recovering = mb.files.wantScan
 	mb.syncing <- struct{}{}
 	defer func() { <-mb.syncing }()
-	if err := mb.finishIntents(); err != nil {
+	if err := mb.finishIntents(rec.Lost); err != nil {
 		return err
 	}
 	if mb.files.adopted != nil { // all at once, before events tell of a part

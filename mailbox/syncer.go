@@ -356,7 +356,7 @@ func (mb *Mailbox) rebuild(ctx context.Context) {
 	clear(mb.files.twins)
 	clear(mb.files.limbo)
 	mb.files.wantScan, mb.files.reconcile, mb.files.recovering = true, true, true
-	if err := mb.finishIntents(); err != nil {
+	if err := mb.finishIntents(rec.Lost); err != nil {
 		mb.log.Error("end interrupted batches after the rebuild", "err", err)
 	}
 	if err := mb.scan(ctx); err != nil {

@@ -54,13 +54,16 @@ func (r *Run) rounds(name string, n int, how func(*rand.Rand) time.Duration, gen
 		rest(how(rng))
 		if gently {
 			if err := s.Stop(sigterm); exited(err) != 0 {
-				answers = errors.Join(answers, fmt.Errorf("SIGTERM: %w", err))
+				answers = errors.Join(answers, fmt.Errorf("SIGTERM: %w\n%s", err, last(s.Log(), 6000)))
 			}
 		} else {
 			s.Stop(sigkill)
 		}
 		cancel()
 		answers = errors.Join(answers, <-done, <-done)
+		if err := s.Fsck(true); err != nil {
+			return "", fmt.Errorf("round %d: %w", round, err)
+		}
 		if err := s.Start(); err != nil {
 			return "", err
 		}
@@ -72,7 +75,7 @@ func (r *Run) rounds(name string, n int, how func(*rand.Rand) time.Duration, gen
 	if l.Acked == 0 || l.Delivered == 0 {
 		return sum, errors.New("the load never got anything done")
 	}
-	return sum, errors.Join(outcome(s, l), answers)
+	return sum, errors.Join(outcome(s, l), answers, s.ended())
 }
 
 // killInCopy is F4: one command on a set, killed at a random moment of it.
@@ -108,7 +111,7 @@ func killInCopy(r *Run) (string, error) {
 		}
 		rounds++
 	}
-	return fmt.Sprintf("%d rounds", rounds), outcome(s, l)
+	return fmt.Sprintf("%d rounds", rounds), errors.Join(outcome(s, l), s.ended())
 }
 
 // killOneCopy copies up to size messages from the fuller mailbox to the other.

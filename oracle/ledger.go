@@ -59,6 +59,12 @@ type Ledger struct {
 	batches    map[*batch]struct{}
 	violations []string
 
+	// User and Maildir are whose mailboxes these are; "": u, and that of the server.
+	User, Maildir string
+	// Renumbered allows a message another UID than it was told with, which
+	// damage to an index may bring; never another message for a UID.
+	Renumbered bool
+
 	Acked, Delivered, Removed, Stored, Rounds int
 }
 

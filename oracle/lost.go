@@ -36,7 +36,9 @@ func indexLost(r *Run) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		err = r.loseIndex(s, l, way.do)
+		if err = r.loseIndex(s, l, way.do); err == nil {
+			err = s.ended()
+		}
 		s.Stop(sigkill)
 		l.Close()
 		if err != nil {

@@ -143,7 +143,7 @@ func powerLoss(r *Run) (string, error) {
 	if err := l.Verify(s, 6*time.Second, boxes...); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d cuts, %d acknowledged, %d removed", l.Rounds-1, l.Acked, l.Removed), outcome(s, l)
+	return fmt.Sprintf("%d cuts, %d acknowledged, %d removed", l.Rounds-1, l.Acked, l.Removed), errors.Join(outcome(s, l), s.ended())
 }
 
 // syncAll makes a file system durable.

@@ -15,6 +15,7 @@ type Run struct {
 	Binary string    // the server
 	Dir    string    // for homes; removed by who made it
 	Until  time.Time // rounds go on until then; zero: the short form
+	Full   bool      // sizes of the long form
 	Seed   uint64
 	Log    func(format string, args ...any)
 }
@@ -38,9 +39,11 @@ func Experiments() []Experiment {
 		{"F4", "kill -9 in COPY and MOVE of 1, 100 and 5,000", killInCopy},
 		{"F5", "power loss on a disk image", powerLoss},
 		{"F6", "no space, no inodes", diskFull},
+		{"F9-F10", "index and roost.account cut, flipped, mixed up, removed between two runs", damageFiles},
 		{"F11", "index removed, replaced, truncated while it is in use", indexLost},
 		{"F13", "no watches, a full event queue", noWatches},
 		{"F14", "no descriptors; clients that stall, half-close and reset", badClients},
+		{"F14b", "thousands of clients that idle, are silent, slow or do not read", crowd},
 		{"F15", "SIGTERM, twice, and a second server", drain},
 		{"F17", "renamers at full speed", torture},
 		{"F19", "restarts under load with clients that come back", restarts},
@@ -82,6 +85,14 @@ func outcome(s *Server, l *Ledger) error {
 		return nil
 	}
 	return fmt.Errorf("%d violations:\n%s\nlog of the server:\n%s", len(v), strings.Join(v[:min(len(v), 20)], "\n"), last(s.Log(), 3000))
+}
+
+// ended tells a server to end, and asks fsck what it leaves behind.
+func (s *Server) ended() error {
+	if code := exited(s.Stop(sigterm)); code != 0 {
+		return fmt.Errorf("exit code %d after SIGTERM\n%s", code, last(s.Log(), 2000))
+	}
+	return s.Fsck(false)
 }
 
 func last(s string, n int) string {

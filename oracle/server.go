@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 // A Server is the real binary on a home of its own: user u, password p.
 type Server struct {
 	Binary, Home, Maildir, Addr string
+	TLSAddr                     string // TLS from the first byte, a certificate of its own making
 	// Shell, if not empty, is run by sh before the server takes its place: for
 	// limits that only the process itself can set.
 	Shell string
@@ -67,7 +69,7 @@ func NewServer(binary, home, mail string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Binary: binary, Home: home, Maildir: filepath.Join(mail, "u", "Maildir"), Addr: addrs[0]}
+	s := &Server{Binary: binary, Home: home, Maildir: filepath.Join(mail, "u", "Maildir"), Addr: addrs[0], TLSAddr: addrs[1]}
 	cmd := exec.Command(binary, "init", "--dir", home, "--user", "u", "--password-stdin", "--quiet",
 		"--mail", filepath.Join(mail, "%u", "Maildir"), "--imap", addrs[0], "--imaps", addrs[1], "--admin", "")
 	cmd.Stdin = strings.NewReader("p\n")
@@ -91,20 +93,39 @@ func freeAddrs(n int) (out []string, err error) {
 	return out, nil
 }
 
-// Configure adds lines to the table of config.toml, for example "[limits]".
-func (s *Server) Configure(table, lines string) error {
+// Configure sets keys in a table of config.toml, for example "[limits]"; lines
+// are "key = value".
+func (s *Server) Configure(table string, lines ...string) error {
 	path := filepath.Join(s.Home, "config.toml")
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	text := string(b)
-	if strings.Contains(text, "\n"+table+"\n") {
-		text = strings.Replace(text, "\n"+table+"\n", "\n"+table+"\n"+lines+"\n", 1)
-	} else {
-		text += "\n" + table + "\n" + lines + "\n"
+	var out []string
+	found := false
+	in := ""
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, "[") {
+			in = line
+		}
+		key, _, isKey := strings.Cut(line, "=")
+		if isKey && in == table && slices.ContainsFunc(lines, func(l string) bool {
+			k, _, _ := strings.Cut(l, "=")
+			return strings.TrimSpace(k) == strings.TrimSpace(key)
+		}) {
+			continue
+		}
+		out = append(out, line)
+		if line == table {
+			found = true
+			out = append(out, lines...)
+		}
 	}
-	return os.WriteFile(path, []byte(text), 0o600)
+	if !found {
+		out = append(append(out, table), lines...)
+	}
+	return os.WriteFile(path, []byte(strings.Join(out, "\n")+"\n"), 0o600)
 }
 
 // startTime is how long a server may take to greet (L7).
@@ -185,6 +206,33 @@ func (s *Server) Descriptors() int {
 		return -1
 	}
 	return len(list)
+}
+
+// Memory is the memory of the process that is its own, in octets.
+func (s *Server) Memory() int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", s.Pid()))
+	field := "Private_Dirty:"
+	if err != nil {
+		text, err = os.ReadFile(fmt.Sprintf("/proc/%d/status", s.Pid()))
+		field = "RssAnon:"
+	}
+	if err != nil {
+		return -1
+	}
+	_, rest, _ := strings.Cut(string(text), field)
+	var kib int64
+	fmt.Sscan(rest, &kib)
+	return kib << 10
+}
+
+// Fsck asks roost fsck, which must find no problem and, unless dirty, nothing
+// to warn of. dirty: the server was killed and not started since.
+func (s *Server) Fsck(dirty bool) error {
+	out, err := exec.Command(s.Binary, "fsck", "--config", filepath.Join(s.Home, "config.toml"), "u").CombinedOutput()
+	if err != nil || !dirty && strings.Contains(string(out), "WARNING: ") {
+		return fmt.Errorf("oracle: L7: roost fsck: %w\n%s", err, last(string(out), 3000))
+	}
+	return nil
 }
 
 // Login logs in as u.

@@ -94,7 +94,7 @@ func torture(r *Run) (string, error) {
 	if want := fmt.Sprintf("MESSAGES %d UIDNEXT %d", tortured, next); !strings.Contains(lines[0].text, want) {
 		return sum, fmt.Errorf("in the end %s, want %s", lines[0].text, want)
 	}
-	return sum, nil
+	return sum, s.ended()
 }
 
 // renamer renames its eighth of the files until ctx ends; n is how many it did.

@@ -25,7 +25,11 @@ type seen struct {
 // patience is how long messages may be unavailable: after a loss of power, the
 // record of an addition that nobody was told of may have survived its file.
 func (l *Ledger) Verify(s *Server, patience time.Duration, names ...string) error {
-	c, err := s.Login()
+	user := "u"
+	if l.User != "" {
+		user = l.User
+	}
+	c, err := Login(s.Addr, user, "p")
 	if err != nil {
 		return err
 	}
@@ -87,6 +91,7 @@ func (l *Ledger) read(c *Client, name string) ([]seen, error) {
 	if err != nil {
 		return nil, err
 	}
+	applyVanished(mirror, fetch) // what an old index knew is found to be gone
 	var out []seen
 	for _, r := range fetch {
 		m := fetchUID.FindStringSubmatch(r.text)
@@ -143,15 +148,21 @@ func flagsOf(text string) string {
 // applyQresync brings a mirror up to date with what SELECT told (RFC 7162
 // §3.2.5).
 func applyQresync(mirror map[uint32]string, lines []line) {
+	applyVanished(mirror, lines)
 	for _, r := range lines {
-		if rest, ok := strings.CutPrefix(r.text, "* VANISHED (EARLIER) "); ok {
-			for _, uid := range expandBelow(rest, mirror) {
-				delete(mirror, uid)
-			}
-		}
 		if m := fetchUID.FindStringSubmatch(r.text); m != nil && strings.Contains(r.text, " FETCH ") {
 			uid, _ := strconv.ParseUint(m[1], 10, 32)
 			mirror[uint32(uid)] = flagsOf(r.text)
+		}
+	}
+}
+
+func applyVanished(mirror map[uint32]string, lines []line) {
+	for _, r := range lines {
+		if rest, ok := strings.CutPrefix(r.text, "* VANISHED "); ok {
+			for _, uid := range expandBelow(strings.TrimPrefix(rest, "(EARLIER) "), mirror) {
+				delete(mirror, uid)
+			}
 		}
 	}
 }
@@ -206,7 +217,7 @@ func (l *Ledger) verifyBox(name string, now []seen) {
 			l.bad("L1: %s: UID %d: %x was never added", name, x.uid, x.sum[:6])
 			continue
 		}
-		if c.uid != 0 && c.uid != x.uid {
+		if c.uid != 0 && c.uid != x.uid && !l.Renumbered {
 			l.bad("L2: %s: %x had UID %d and has %d", name, x.sum[:6], c.uid, x.uid)
 		}
 		for flag, f := range c.flags {
@@ -272,8 +283,12 @@ func (l *Ledger) learn(name string, now []seen) {
 
 // verifyFiles is L8, and the part of L7 about tmp/.
 func (l *Ledger) verifyFiles(s *Server) {
+	maildir := s.Maildir
+	if l.Maildir != "" {
+		maildir = l.Maildir
+	}
 	for _, place := range []string{"new", "cur"} {
-		list, err := os.ReadDir(filepath.Join(s.Maildir, place))
+		list, err := os.ReadDir(filepath.Join(maildir, place))
 		if err != nil {
 			l.bad("L8: %v", err)
 		}

@@ -36,7 +36,9 @@ func noWatches(r *Run) (string, error) {
 			}
 			return "", err
 		}
-		err = idleHears(r, s, l)
+		if err = idleHears(r, s, l); err == nil {
+			err = s.ended()
+		}
 		s.Stop(sigkill)
 		l.Close()
 		if err != nil {

@@ -111,9 +111,12 @@ func newDamageWorld(t *testing.T, clean bool) *damageWorld {
 		return fmt.Sprintf("APPEND %s (%s) {%d+}\r\n%s", box, flags, len(body), body)
 	}
 	first := []string{"CREATE A", "CREATE Gone", "DELETE Gone", "CREATE Old", "RENAME Old B"}
-	for n := range 6 {
-		first = append(first, add("INBOX", n, []string{`\Seen`, `\Flagged $Forwarded`, `Work`, ``, `\Draft`, `\Answered`}[n]), add("B", n, "Home"))
+	batch := ""
+	for n, flags := range []string{`\Seen`, `\Flagged $Forwarded`, `Work`, ``, `\Draft`, `\Answered`} {
+		batch += strings.TrimPrefix(add("INBOX", n, flags), "APPEND INBOX")
+		first = append(first, add("B", n, "Home"))
 	}
+	first = append(first, "APPEND INBOX"+batch)
 	talk(append(first, "SELECT INBOX", `STORE 2 +FLAGS (\Deleted)`, "UID COPY 1:3 A", "EXPUNGE")...)
 	if clean {
 		for _, name := range damagedNames {

@@ -24,9 +24,10 @@ func main() {
 	hours := flag.Float64("hours", 0, "time for all experiments together; 0: the short form")
 	only := flag.String("only", "", "names of experiments, with commas")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what is random")
+	full := flag.Bool("full", false, "the sizes of the long form, once; -hours implies it")
 	keep := flag.String("keep", "", "directory for homes and ledgers; it stays")
 	flag.Parse()
-	ok, err := run(*binary, *hours, *only, *seed, *keep)
+	ok, err := run(*binary, *hours, *full, *only, *seed, *keep)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "crash:", err)
 	}
@@ -35,7 +36,7 @@ func main() {
 	}
 }
 
-func run(binary string, hours float64, only string, seed uint64, keep string) (ok bool, err error) {
+func run(binary string, hours float64, full bool, only string, seed uint64, keep string) (ok bool, err error) {
 	if binary, err = filepath.Abs(binary); err != nil {
 		return false, err
 	}
@@ -62,7 +63,7 @@ func run(binary string, hours float64, only string, seed uint64, keep string) (o
 	ok = true
 	share := time.Duration(hours * float64(time.Hour) / float64(len(chosen)))
 	for _, e := range chosen {
-		r := &oracle.Run{Binary: binary, Dir: filepath.Join(dir, e.Name), Seed: seed, Log: func(format string, args ...any) {
+		r := &oracle.Run{Binary: binary, Dir: filepath.Join(dir, e.Name), Seed: seed, Full: full || hours > 0, Log: func(format string, args ...any) {
 			fmt.Printf("      "+format+"\n", args...)
 		}}
 		if share > 0 {
