@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -45,11 +47,33 @@ func dial(addr string) (*client, error) {
 
 func (c *client) close() { c.conn.Close() }
 
+// line reads a line with its literals, which it makes quoted strings.
 func (c *client) line() (string, error) {
 	c.conn.SetReadDeadline(time.Now().Add(patience))
-	s, err := c.r.ReadString('\n')
-	return strings.TrimRight(s, "\r\n"), err
+	var all strings.Builder
+	for {
+		s, err := c.r.ReadString('\n')
+		if err != nil {
+			return "", err
+		}
+		s = strings.TrimRight(s, "\r\n")
+		brace := strings.LastIndexByte(s, '{')
+		size, isSize := strings.CutSuffix(s[brace+1:], "}")
+		n, err := strconv.Atoi(size)
+		if brace < 0 || !isSize || err != nil || n < 0 || n > maxLiteral {
+			all.WriteString(s)
+			return all.String(), nil
+		}
+		literal := make([]byte, n)
+		if _, err := io.ReadFull(c.r, literal); err != nil {
+			return "", err
+		}
+		all.WriteString(s[:brace])
+		all.WriteString(`"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(string(literal)) + `"`)
+	}
 }
+
+const maxLiteral = 1 << 20
 
 // ask runs a command and gives its untagged answers: not OK, and not what a
 // server tells at any command.
@@ -77,42 +101,74 @@ func (c *client) ask(cmd string) ([]string, error) {
 	}
 }
 
-// compareAnswers says where two answers differ, "" if they do not, and who
-// alone gives messages that the other does not: "roost", "Dovecot", or "" for
-// both or neither.
-func compareAnswers(x, y []string) (difference, more string) {
-	if len(x) != len(y) {
-		return fmt.Sprintf("roost sends %d lines, Dovecot %d", len(x), len(y)), ""
-	}
-	for i := range x {
-		if d, more := lineDifference(x[i], y[i]); d != "" {
-			return d, more
-		}
-	}
-	return "", ""
+// A gap is how two answers differ; the zero gap: they do not.
+type gap struct {
+	text string
+	more string // who alone gives something: "roost", "Dovecot", or "" for both or neither
+	size int    // how many messages, or threads, are affected
 }
 
-func lineDifference(x, y string) (difference, more string) {
+func (g gap) none() bool { return g.text == "" }
+
+func compareAnswers(x, y []string) gap {
+	if len(x) != len(y) {
+		return gap{text: fmt.Sprintf("roost sends %d lines, Dovecot %d", len(x), len(y))}
+	}
+	if len(x) > 0 && strings.Contains(x[0], " FETCH (") {
+		return fetchGap(x, y)
+	}
+	for i := range x {
+		if g := lineGap(x[i], y[i]); !g.none() {
+			return g
+		}
+	}
+	return gap{}
+}
+
+func lineGap(x, y string) gap {
 	if x == y {
-		return "", ""
+		return gap{}
 	}
 	a, b := strings.Fields(x), strings.Fields(y)
 	switch {
 	case strings.HasPrefix(x, "* SEARCH"):
-		return setDifference(withoutModSeq(a), withoutModSeq(b))
+		return setGap(withoutModSeq(a), withoutModSeq(b))
 	case strings.HasPrefix(x, "* THREAD"):
 		a, b = threads(x), threads(y)
-		if d, more := setDifference(a, b); d != "" {
-			return d, more
+		if g := setGap(a, b); !g.none() {
+			return g
 		}
 	}
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
 			end := min(i+8, len(a), len(b))
-			return fmt.Sprintf("from place %d of %d: roost %v, Dovecot %v", i, len(a), a[max(0, i-2):end], b[max(0, i-2):end]), ""
+			return gap{text: fmt.Sprintf("from place %d of %d: roost %v, Dovecot %v", i, len(a), a[max(0, i-2):end], b[max(0, i-2):end])}
 		}
 	}
-	return fmt.Sprintf("roost gives %d, Dovecot %d", len(a), len(b)), ""
+	return gap{text: fmt.Sprintf("roost gives %d, Dovecot %d", len(a), len(b))}
+}
+
+// fetchGap compares what FETCH gives of many messages.
+func fetchGap(x, y []string) (g gap) {
+	for i := range x {
+		a, b := plainFetch(x[i]), plainFetch(y[i])
+		if a == b {
+			continue
+		}
+		if g.size++; g.size == 1 {
+			g.text = fmt.Sprintf("roost %s, Dovecot %s", x[i], y[i])
+		}
+	}
+	return g
+}
+
+// plainFetch leaves out what the grammar leaves free: the case of names in
+// BODYSTRUCTURE, a zero or a space before the day of INTERNALDATE.
+func plainFetch(line string) string {
+	if strings.Contains(line, "FETCH (BODY") {
+		return strings.ToUpper(line)
+	}
+	return strings.ReplaceAll(line, `INTERNALDATE " `, `INTERNALDATE "0`)
 }
 
 // withoutModSeq takes "(MODSEQ n)" away: each server counts its own.
@@ -123,18 +179,20 @@ func withoutModSeq(a []string) []string {
 	return a
 }
 
-// setDifference compares without order.
-func setDifference(a, b []string) (difference, more string) {
+// setGap compares without order.
+func setGap(a, b []string) gap {
 	onlyA, onlyB := without(a, b), without(b, a)
+	g := gap{size: len(onlyA) + len(onlyB)}
 	switch {
-	case len(onlyA)+len(onlyB) == 0:
-		return "", ""
+	case g.size == 0:
+		return g
 	case len(onlyB) == 0:
-		more = "roost"
+		g.more = "roost"
 	case len(onlyA) == 0:
-		more = "Dovecot"
+		g.more = "Dovecot"
 	}
-	return fmt.Sprintf("only roost: %d %s; only Dovecot: %d %s", len(onlyA), some(onlyA), len(onlyB), some(onlyB)), more
+	g.text = fmt.Sprintf("only roost: %d %s; only Dovecot: %d %s", len(onlyA), some(onlyA), len(onlyB), some(onlyB))
+	return g
 }
 
 func without(a, b []string) (out []string) {

@@ -1,6 +1,6 @@
 // Command compare asks roost and Dovecot the same questions about the same mail
 // and prints where the answers differ, and how long each took. It searches,
-// sorts and threads a Maildir of testmail's messages and of odd ones, of which
+// sorts, threads and fetches a Maildir of testmail's messages and of odd ones, of which
 // each server gets a copy. Differences that are meant are in differences.go,
 // each with its reason; `make rfc` puts them into docs/compliance.md. It is what
 // `make compare` runs.

@@ -15,6 +15,9 @@ func commands() (all []string) {
 	for _, keys := range searches {
 		all = append(all, "SEARCH "+keys)
 	}
+	for _, items := range []string{"ENVELOPE", "BODYSTRUCTURE", "BODY", "INTERNALDATE RFC822.SIZE", "PREVIEW"} {
+		all = append(all, "FETCH 1:* ("+items+")")
+	}
 	return all
 }
 
@@ -28,7 +31,10 @@ var searches = []string{
 	"CHARSET UTF-8 SUBJECT \"größe\"", "CHARSET UTF-8 SUBJECT \"GRÖSSE\"", "CHARSET UTF-8 SUBJECT \"ОБЕД\"", "CHARSET UTF-8 SUBJECT \"会議\"",
 	"FROM ada", "FROM \"p1@corpus\"", "CHARSET UTF-8 FROM \"ZOË\"", "FROM \"Ada Martin <p\"", "TO example", "TO friends", "CC a", "BCC a",
 	"HEADER Message-ID corpus.example", "HEADER References \"\"", "HEADER X-Trace-3 a1", "HEADER X-None \"\"",
-	"HEADER Subject \"folded subject\"", "HEADER Date 2024", "HEADER To \"\"",
+	"HEADER Subject \"folded subject\"", "HEADER Subject \"tabs  and\"", "HEADER Subject \"tabs and\"", "SUBJECT \"tabs and\"", "TEXT \"tabs  and\"", "TEXT \"tabs and\"",
+	"FROM \"\\\"Ada Martin\\\" <p\"", "FROM \"\\\"Q, Uoted\\\"\"", "HEADER From \"Ada Martin <p\"", "FROM \"A Comment\"", "FROM \"zc@example.org (A\"", "TO \"friends: b@\"", "CC \"z@example.org, a@\"",
+	"SENTON 1-Jan-1970", "SENTON 3-Jan-2037", "OR NOT SEEN NOT FLAGGED", "NOT (OR SEEN FLAGGED)", "UID *",
+	"HEADER Date 2024", "HEADER To \"\"",
 	"BODY invoice", "CHARSET UTF-8 BODY \"naïve\"", "CHARSET UTF-8 BODY \"NAÏVE\"", "TEXT budget", "TEXT multipart", "BODY multipart", "BODY \"</p>\"",
 	"TEXT \"needle in base64\"", "BODY \"needle in base64\"", "BODY \"quoted printable needle\"", "BODY \"inner message needle\"", "TEXT \"Inner subject\"",
 	"BODY \"Inner subject\"", "CHARSET UTF-8 BODY \"latin ümlaut\"", "BODY \"attachment text\"", "TEXT \"part-name.txt\"", "BODY \"preamble needle\"", "BODY \"unknown charset\"",
