@@ -1,6 +1,7 @@
 // Command rfc writes docs/compliance.md from the marks in the code: the list of
-// capabilities in session/capability.go, the citations `RFC 9051 §6.4.5`, and
-// the comments that begin with DEVIATION: and COMPAT:. Run it with `make rfc`.
+// capabilities in session/capability.go, the citations `RFC 9051 §6.4.5`, the
+// comments that begin with DEVIATION: and COMPAT:, and the differences that
+// tools/compare allows. Run it with `make rfc`.
 package main
 
 import (
@@ -68,6 +69,11 @@ func generate(root string) (string, error) {
 	writeMarks(&b, m.deviations)
 	b.WriteString("\n## For the sake of clients\nWhat is accepted or done beyond the RFCs because real clients need it.\n\n")
 	writeMarks(&b, m.compat)
+	differences, err := differencesOf(filepath.Join(root, "tools", "compare", "differences.go"))
+	if err != nil {
+		return "", err
+	}
+	writeDifferences(&b, differences)
 	fmt.Fprintf(&b, "\n## RFCs\nWhere the code cites them, and how many of the %d transcripts in `session/testdata` do.\n\n| RFC | cited in | transcripts |\n|---|---|---|\n", m.transcripts)
 	for _, rfc := range sortedRFCs(m) {
 		var in []string
