@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -59,6 +61,45 @@ func TestInitLeavesAWorkingSetup(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(conf); !bytes.Equal(before, after) {
 		t.Error("the second init changed the configuration")
+	}
+}
+
+// Mail of root is served only where the administrator wants it.
+func TestMinUID(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Log("the owner of a directory cannot be changed: only our own is tested")
+	}
+	home := t.TempDir()
+	mail := filepath.Join(home, "mail", "alice")
+	mustRoost(t, "secret\n", "init", "--dir", home, "--user", "alice", "--password-stdin", "--mail", filepath.Join(home, "mail", "%u"))
+	conf := filepath.Join(home, "config.toml")
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if root := os.Getuid() == 0; strings.Contains(string(text), "\nmin_uid = 0\n") != root {
+		t.Errorf("init as root (%v) has written\n%s", root, text)
+	}
+	limited, err := setTOML(string(text), "limits", "min_uid", strconv.Itoa(os.Getuid()+1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(conf, []byte(limited), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := roost(t, "", "check", "--config", conf); err == nil || !strings.Contains(out, "limits.min_uid") {
+		t.Errorf("check: %v\n%s", err, out)
+	}
+	cmd := newRoot()
+	var errOut bytes.Buffer
+	cmd.SetArgs([]string{"adopt", "alice", "--config", conf})
+	cmd.SetOut(io.Discard)
+	cmd.SetErr(&errOut)
+	if err := cmd.Execute(); err == nil || !strings.Contains(errOut.String(), "min_uid") {
+		t.Errorf("adopt: %v\n%s", err, &errOut)
+	}
+	if _, err := os.Stat(filepath.Join(mail, "roost.account")); err == nil {
+		t.Error("the refused Maildir was written to")
 	}
 }
 

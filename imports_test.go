@@ -1,6 +1,7 @@
 package main
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -94,4 +95,56 @@ func TestImportMap(t *testing.T) {
 			t.Errorf("package %s of the map has no files", pkg)
 		}
 	}
+}
+
+// Every key of the configuration does something: a package beside config reads
+// its field.
+func TestEverySettingIsUsed(t *testing.T) {
+	fields := map[string]string{}
+	for path, file := range parsePackage(t, "config") {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			f, ok := n.(*ast.Field)
+			if ok && f.Tag != nil && len(f.Names) == 1 && strings.Contains(f.Tag.Value, `toml:"`) {
+				fields[f.Names[0].Name] = path
+			}
+			return true
+		})
+	}
+	if len(fields) < 50 {
+		t.Fatalf("only %d settings found", len(fields))
+	}
+	for _, dir := range []string{".", "server"} {
+		for path, file := range parsePackage(t, dir) {
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				if sel, ok := n.(*ast.SelectorExpr); ok {
+					delete(fields, sel.Sel.Name)
+				}
+				return true
+			})
+		}
+	}
+	for name, path := range fields {
+		t.Errorf("%s: nothing reads %s", path, name)
+	}
+}
+
+func parsePackage(t *testing.T, dir string) map[string]*ast.File {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]*ast.File{}
+	for _, path := range paths {
+		if out[path], err = parser.ParseFile(token.NewFileSet(), path, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
 }

@@ -10,11 +10,13 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"roost/config"
@@ -182,7 +184,8 @@ type initPlan struct {
 	files   []initFile
 	dirs    []string // of the Maildir, parents first
 	maildir string
-	owner   *initOwner // of the users file and the Maildir; nil: who runs init
+	owner   *initOwner // of the users file; nil: who runs init
+	mailOf  *initOwner // of a Maildir that is made; nil: who runs init
 }
 
 // initOwner is the user that roost becomes.
@@ -241,7 +244,10 @@ func (o *initOptions) plan(password string) (*initPlan, error) {
 		}
 		p.files = append(p.files, initFile{cert, certPEM, 0o644}, initFile{key, keyPEM, 0o600})
 	}
-	text, err := o.configText(users, cert, key)
+	if err := o.planMail(p); err != nil {
+		return nil, err
+	}
+	text, err := o.configText(users, cert, key, p)
 	if err != nil {
 		return nil, err
 	}
@@ -250,23 +256,54 @@ func (o *initOptions) plan(password string) (*initPlan, error) {
 		return nil, fmt.Errorf("the configuration would not be valid:\n%w", problems.Err())
 	}
 	p.files = append(p.files, initFile{users, []byte(line), 0o600}, initFile{conf, []byte(text), 0o644})
+	return p, nil
+}
+
+// planMail finds the first user's Maildir, or says what to make.
+func (o *initOptions) planMail(p *initPlan) (err error) {
 	if strings.Contains(o.mail, "%h") {
-		return p, nil // the home is not known here
+		return nil // the home is not known here
 	}
-	p.maildir, err = config.Expand(o.mail, config.Vars{User: o.user})
-	if err != nil {
-		return nil, err
+	if p.maildir, err = config.Expand(o.mail, config.Vars{User: o.user}); err != nil {
+		return err
 	}
 	if _, err := os.Stat(filepath.Join(p.maildir, "cur")); errors.Is(err, fs.ErrNotExist) {
+		for dir := p.maildir; !exists(dir); dir = filepath.Dir(dir) {
+			p.dirs = append(p.dirs, dir)
+		}
+		slices.Reverse(p.dirs)
 		for _, sub := range []string{"cur", "new", "tmp"} {
 			p.dirs = append(p.dirs, filepath.Join(p.maildir, sub))
 		}
 	}
-	return p, nil
+	if p.mailOf = p.owner; os.Getuid() == 0 && (p.owner == nil || len(p.dirs) == 0) {
+		p.mailOf = ownerAt(p.maildir)
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil || path == filepath.Dir(path)
+}
+
+// ownerAt is the owner of path, or of the nearest directory above it that
+// exists: in a user's home, the user.
+func ownerAt(path string) *initOwner {
+	for {
+		var st unix.Stat_t
+		switch err := unix.Stat(path, &st); {
+		case err == nil:
+			return &initOwner{int(st.Uid), int(st.Gid)}
+		case path == filepath.Dir(path):
+			return nil
+		}
+		path = filepath.Dir(path)
+	}
 }
 
 // configText is the commented example with this setup's values.
-func (o *initOptions) configText(users, cert, key string) (string, error) {
+func (o *initOptions) configText(users, cert, key string, p *initPlan) (string, error) {
 	control := "/run/roost/control.sock"
 	if o.dir != "/etc/roost" {
 		control = filepath.Join(o.dir, "control.sock")
@@ -278,6 +315,9 @@ func (o *initOptions) configText(users, cert, key string) (string, error) {
 		{"tls", "key", quoteTOML(key)},
 		{"mail", "path", quoteTOML(o.mail)},
 		{"auth", "users", quoteTOML(users)},
+	}
+	if p.mailOf != nil && p.mailOf.uid == 0 { // a machine where root is all there is
+		sets = append(sets, struct{ section, key, value string }{"limits", "min_uid", "0"})
 	}
 	if o.imap != "" {
 		sets = append(sets, struct{ section, key, value string }{"listen", "imap", "[" + quoteTOML(o.imap) + "]"})
@@ -351,7 +391,7 @@ func (p *initPlan) write(out io.Writer) error {
 		fmt.Fprintf(out, "wrote %s\n", f.path)
 	}
 	for _, d := range p.dirs {
-		if err := os.MkdirAll(d, 0o700); err != nil {
+		if err := os.Mkdir(d, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
@@ -366,23 +406,27 @@ func (p *initPlan) write(out io.Writer) error {
 	return nil
 }
 
-// giveAway makes the user that roost becomes the owner of what it must read
-// and write: the users file, and the Maildir if it was made.
+// giveAway makes the user that roost becomes the owner of the users file, and
+// who owns the place, or that user, the owner of a Maildir that was made.
 func (p *initPlan) giveAway() error {
-	if p.owner == nil || os.Getuid() != 0 {
+	if os.Getuid() != 0 {
 		return nil
 	}
-	var paths []string
+	give := func(path string, to *initOwner) error {
+		if to == nil {
+			return nil
+		}
+		return os.Lchown(path, to.uid, to.gid)
+	}
 	for _, f := range p.files {
 		if filepath.Base(f.path) == "users" {
-			paths = append(paths, f.path)
+			if err := give(f.path, p.owner); err != nil {
+				return err
+			}
 		}
 	}
-	if len(p.dirs) > 0 {
-		paths = append(append(paths, p.maildir), p.dirs...)
-	}
-	for _, path := range paths {
-		if err := os.Lchown(path, p.owner.uid, p.owner.gid); err != nil {
+	for _, path := range p.dirs {
+		if err := give(path, p.mailOf); err != nil {
 			return err
 		}
 	}

@@ -157,6 +157,12 @@ func checkMaildir(cfg *config.Config, user, path string) *finding {
 		if _, err := dir.Readdirnames(1); err != nil && err != io.EOF {
 			return &finding{key: "mail.path", text: fmt.Sprintf("user %s: %v", user, err), remedy: "run roost as the owner of the mail: [server] user"}
 		}
+		if owner := ownerAt(path); owner != nil && owner.uid < cfg.Limits.MinUID {
+			return &finding{
+				key: "limits.min_uid", text: fmt.Sprintf("user %s: %s belongs to user id %d, which is refused", user, path, owner.uid),
+				remedy: fmt.Sprintf("change the owner of the Maildir, or set min_uid = %d", owner.uid),
+			}
+		}
 		return nil
 	case os.IsNotExist(err):
 		remedy := "it is made at the first login if its parent directory exists"

@@ -136,7 +136,7 @@ func TestProblems(t *testing.T) {
 		{"negative duration", "[limits]\npoll = \"-3s\"\n", []string{`limits.poll: cannot read duration`}},
 		{"list", "[listen]\nimap = \"127.0.0.1:143\"\n", []string{`listen.imap: it must be a list of strings; write it as`}},
 		{"bool", "[mail]\nkeep_new = \"yes\"\n", []string{"mail.keep_new: it must be true or false"}},
-		{"int", "[limits]\ntag = \"126\"\n", []string{"limits.tag: it must be a whole number"}},
+		{"int", "[limits]\ndepth = \"126\"\n", []string{"limits.depth: it must be a whole number"}},
 		{"trusted", "[limits]\ntrusted = [\"10.0.0.0/8\", \"office\", \"::1/64\"]\n", []string{`:2: error: limits.trusted: "office" is neither an address nor a network`}},
 		{"addresses", "[listen]\nimap = [\"143\", \"a:b\", \"[::1]:143\"]\nadmin = \"0.0.0.0:9143\"\n", []string{
 			`listen.imap: "143"`, `"b" is not a port`, `warning: listen.admin`}},

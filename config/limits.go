@@ -15,7 +15,6 @@ type Limits struct {
 	PreauthLimits
 	AuthLimits
 	MailboxLimits
-	MessageLimits
 }
 
 // ConnectionLimits count connections. Addresses are single IPv4 addresses and /64
@@ -40,8 +39,6 @@ type TimeLimits struct {
 	IdleKeepalive    Duration `toml:"idle_keepalive" min:"10s" max:"29m"`
 	Poll             Duration `toml:"poll" min:"1s" max:"1h"`
 	WriteStall       Duration `toml:"write_stall" min:"1s" max:"1h"`
-	WriteRate        Size     `toml:"write_rate" min:"0" max:"1GiB"` // a second, over WriteRateWindow
-	WriteRateWindow  Duration `toml:"write_rate_window" min:"1s" max:"1h"`
 	LiteralStall     Duration `toml:"literal_stall" min:"1s" max:"1h"`
 	LiteralRate      Size     `toml:"literal_rate" min:"0" max:"1GiB"` // a second, once LiteralRateAfter has passed
 	LiteralRateAfter Duration `toml:"literal_rate_after" min:"1s" max:"1h"`
@@ -54,9 +51,7 @@ type CommandLimits struct {
 	Literals        int  `toml:"literals" min:"1" max:"100000"`  // a command
 	LiteralsTotal   Size `toml:"literals_total" min:"1KiB" max:"256MiB"`
 	Append          Size `toml:"append" min:"64KiB" max:"4GiB"`
-	Tag             int  `toml:"tag" min:"16" max:"1024"`
 	Depth           int  `toml:"depth" min:"4" max:"1000"` // of parentheses
-	Pipeline        Size `toml:"pipeline" min:"8KiB" max:"16MiB"`
 	BadCommands     int  `toml:"bad_commands" min:"1" max:"1000000"`
 	SearchTerms     int  `toml:"search_terms" min:"10" max:"1000000"`
 	SearchDepth     int  `toml:"search_depth" min:"2" max:"1000"`
@@ -87,29 +82,14 @@ type AuthLimits struct {
 	PasswordChecks int      `toml:"password_checks" min:"0" max:"1024"`
 }
 
-// MailboxLimits bound names and keywords.
+// MailboxLimits bound keywords and annotations.
 type MailboxLimits struct {
-	MailboxName      int `toml:"mailbox_name" min:"255" max:"4096"`    // bytes
-	MailboxComponent int `toml:"mailbox_component" min:"32" max:"255"` // bytes
-	MailboxDepth     int `toml:"mailbox_depth" min:"1" max:"1000"`     // levels
-	KeywordLength    int `toml:"keyword_length" min:"16" max:"1024"`   // bytes
-	Keywords         int `toml:"keywords" min:"26" max:"65536"`        // a mailbox
+	KeywordLength int `toml:"keyword_length" min:"16" max:"1024"` // bytes
 
 	MetadataValue   Size `toml:"metadata_value" min:"1KiB" max:"1MiB"`   // one annotation; RFC 5464 §4.1 asks for 1 KiB
 	MetadataEntries int  `toml:"metadata_entries" min:"10" max:"100000"` // a mailbox; it asks for 10
 	MetadataMailbox Size `toml:"metadata_mailbox" min:"10KiB" max:"8MiB"`
 	MetadataAccount Size `toml:"metadata_account" min:"100KiB" max:"128MiB"`
-}
-
-// MessageLimits bound what is parsed of a message; the bytes are always served.
-type MessageLimits struct {
-	MIMEDepth       int  `toml:"mime_depth" min:"10" max:"1000"`
-	MIMEParts       int  `toml:"mime_parts" min:"100" max:"1000000"`
-	MIMEParams      int  `toml:"mime_params" min:"16" max:"10000"`
-	MIMEBoundary    int  `toml:"mime_boundary" min:"70" max:"1000"` // bytes, RFC 2046 §5.1.1 asks for 70
-	HeaderBlock     Size `toml:"header_block" min:"64KiB" max:"64MiB"`
-	HeaderName      int  `toml:"header_name" min:"76" max:"100000"` // bytes
-	HeaderAddresses int  `toml:"header_addresses" min:"100" max:"1000000"`
 }
 
 func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
@@ -125,12 +105,12 @@ func defaultLimits() Limits {
 		TimeLimits: TimeLimits{
 			LoginTime: seconds(60), LoginRead: seconds(30), TLSHandshake: seconds(15),
 			Idle: minutes(31), IdleKeepalive: minutes(2), Poll: seconds(30),
-			WriteStall: seconds(60), WriteRate: KiB, WriteRateWindow: minutes(5),
+			WriteStall:   seconds(60),
 			LiteralStall: seconds(30), LiteralRate: KiB, LiteralRateAfter: seconds(60),
 		},
 		CommandLimits: CommandLimits{
 			Line: 64 * KiB, Literal: 128 * KiB, Literals: 256, LiteralsTotal: MiB, Append: 128 * MiB,
-			Tag: 126, Depth: 32, Pipeline: 64 * KiB, BadCommands: 20,
+			Depth: 32, BadCommands: 20,
 			SearchTerms: 1000, SearchDepth: 32, SetRanges: 10000, ListPatterns: 32, ListWildcards: 32,
 			NotifyMailboxes: 1000, IDPairs: 30,
 		},
@@ -142,12 +122,8 @@ func defaultLimits() Limits {
 			AuthDelay: seconds(2), AuthDelayMax: seconds(15), AuthUserDelay: seconds(1), AuthFailures: 5,
 		},
 		MailboxLimits: MailboxLimits{
-			MailboxName: 4096, MailboxComponent: 255, MailboxDepth: 64, KeywordLength: 50, Keywords: 200,
+			KeywordLength: 50,
 			MetadataValue: 64 * KiB, MetadataEntries: 1000, MetadataMailbox: MiB, MetadataAccount: 16 * MiB,
-		},
-		MessageLimits: MessageLimits{
-			MIMEDepth: 100, MIMEParts: 10000, MIMEParams: 128, MIMEBoundary: 200,
-			HeaderBlock: MiB, HeaderName: 1000, HeaderAddresses: 10000,
 		},
 	}
 }

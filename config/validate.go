@@ -232,7 +232,6 @@ func (p *parser) validateLimits() {
 		{l.UserIPConnections <= l.UserConnections, "user_ip_connections", "user_connections", number(l.UserIPConnections), number(l.UserConnections)},
 		{l.UnauthenticatedIP <= l.Unauthenticated, "unauthenticated_ip", "unauthenticated", number(l.UnauthenticatedIP), number(l.Unauthenticated)},
 		{l.DepthPreauth <= l.Depth, "depth_preauth", "depth", number(l.DepthPreauth), number(l.Depth)},
-		{l.MailboxComponent <= l.MailboxName, "mailbox_component", "mailbox_name", number(l.MailboxComponent), number(l.MailboxName)},
 		{l.MetadataValue <= l.MetadataMailbox, "metadata_value", "metadata_mailbox", l.MetadataValue, l.MetadataMailbox},
 		{l.MetadataMailbox <= l.MetadataAccount, "metadata_mailbox", "metadata_account", l.MetadataMailbox, l.MetadataAccount},
 	} {

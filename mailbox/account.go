@@ -102,6 +102,10 @@ func (a *Account) load(tree *maildir.Tree, root disk.Info) error {
 		a.log.Error("Maildir belongs to another user", "path", a.path, "owner", root.UID, "own", uid)
 		return ErrOwner
 	}
+	if root.UID < a.st.o.MinOwner {
+		a.log.Error("mail of this owner is refused: change the owner of the Maildir, or lower [limits] min_uid", "path", a.path, "owner", root.UID, "min_uid", a.st.o.MinOwner)
+		return fmt.Errorf("%s has owner %d, [limits] min_uid is %d: %w", a.path, root.UID, a.st.o.MinOwner, ErrOwner)
+	}
 	if err := a.lock(); err != nil {
 		return err
 	}
@@ -327,12 +331,16 @@ func (a *Account) openLive(ctx context.Context, lm *liveMailbox, dir disk.Dir) (
 		indexDir.Close()
 		return nil, vanished(lm.slot.path(), err)
 	}
-	return openMailbox(ctx, mailboxOptions{
+	mb, err := openMailbox(ctx, mailboxOptions{
 		FS: a.st.o.FS, Dir: md, IndexDir: indexDir, Slot: lm.slot, Released: lm.release,
 		Namer: a.st.namer, Watcher: a.st.o.Watcher, Owner: a.user, Log: a.log.With("mailbox", lm.slot.name()), Counters: a.st.o.Counters,
-		KeepNew: a.st.o.KeepNew, Fsync: a.st.o.Fsync, Quota: a.quota,
+		KeepNew: a.st.o.KeepNew, Fsync: a.st.o.Fsync, Poll: a.st.o.Poll, Quota: a.quota,
 		Foreign: &foreignOptions{Default: a.foreignDefault}, MayJump: a.st.mayJump,
 	})
+	if err != nil {
+		return nil, vanished(lm.slot.path(), err)
+	}
+	return mb, nil
 }
 
 // openIndexDir opens where the index of the mailbox at path is, and makes it

@@ -110,7 +110,7 @@ func (mb *Mailbox) gone() bool {
 // vanished tells of a mailbox that was removed just now: ErrNotExist, but for
 // INBOX, which cannot be deleted.
 func vanished(path string, err error) error {
-	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, maildir.ErrGone) {
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, maildir.ErrGone) && !errors.Is(err, ErrGone) {
 		return err
 	}
 	if path == "" {

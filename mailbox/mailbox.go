@@ -108,6 +108,9 @@ func openMailbox(ctx context.Context, o mailboxOptions) (*Mailbox, error) {
 	if mb.log == nil {
 		mb.log = slog.New(slog.DiscardHandler)
 	}
+	if mb.o.Poll == 0 {
+		mb.o.Poll = pollTime
+	}
 	if mb.count == nil {
 		mb.count = &Counters{}
 	}
@@ -414,6 +417,9 @@ func (mb *Mailbox) close() error {
 	mb.leaveForeign()
 	mb.unwatchAll()
 	err := mb.index().Close()
+	if errors.Is(err, ErrGone) {
+		err = nil // removed meanwhile: there is nothing left to keep
+	}
 	return errors.Join(err, mb.dir.Close(), mb.o.IndexDir.Close())
 }
 

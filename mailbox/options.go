@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -38,9 +39,10 @@ type mailboxOptions struct {
 
 	// MayJump reports whether a client may make a mailbox jump now; nil: always.
 	MayJump func(index.MailboxID) bool
-	Quota   *quota      // of the account; nil: none
-	KeepNew bool        // leave mail in new/ until a flag must be written
-	Fsync   index.Fsync // what a flush waits for
+	Quota   *quota        // of the account; nil: none
+	KeepNew bool          // leave mail in new/ until a flag must be written
+	Fsync   index.Fsync   // what a flush waits for
+	Poll    time.Duration // between two looks at the disk, beside its events; 0: pollTime
 	// Foreign lets the mailbox take over what another IMAP server knew of it,
 	// and keeps that server's files up to date; nil: neither.
 	Foreign *foreignOptions

@@ -122,6 +122,9 @@ func (mb *Mailbox) scan(ctx context.Context) error {
 	st.wantScan, st.scanAt, st.doubt = false, time.Time{}, false
 	if err := mb.dir.Scan(&st.listing); err != nil {
 		mb.setOffline(err)
+		if over := mb.isOver(); over != nil { // removed just now
+			return over
+		}
 		return mb.trouble(err)
 	}
 	st.scanned, st.scanStable = st.listing.Stamps, st.listing.Stable()

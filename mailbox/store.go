@@ -54,6 +54,8 @@ type Options struct {
 	Metadata MetadataLimits
 	Shared   SharedOptions
 
+	MinOwner    uint32        // Maildirs whose owner has a lower user id are refused
+	Poll        time.Duration // between two looks at the disk, beside its events; 0: 30 s
 	Memory      int64         // octets of live mailboxes that no session uses; 0: 256 MiB
 	Descriptors int           // limit of the process; unused live mailboxes go at 70 % of it; 0: 1,024
 	Linger      time.Duration // how long accounts and mailboxes stay after their last use; 0: 10 minutes
@@ -103,6 +105,9 @@ func NewStore(o Options) (*Store, error) {
 	}
 	if o.Descriptors == 0 {
 		o.Descriptors = 1024
+	}
+	if o.Poll == 0 {
+		o.Poll = pollTime
 	}
 	if o.Linger == 0 {
 		o.Linger = 10 * time.Minute

@@ -11,7 +11,7 @@ import (
 
 // The times of the syncer.
 const (
-	tickTime    = 30 * time.Second // paths and stamps are compared
+	pollTime    = 30 * time.Second // paths and stamps are compared; the default
 	dirSyncTime = 5 * time.Second  // a rename of ours is durable after it, at most
 	retryFirst  = 20 * time.Millisecond
 	retryMost   = 5 * time.Minute
@@ -40,7 +40,7 @@ func (mb *Mailbox) sync(ctx context.Context) {
 func (mb *Mailbox) step(ctx context.Context) time.Duration {
 	mb.rebuild(ctx)
 	if mb.isOver() != nil {
-		return tickTime
+		return mb.o.Poll
 	}
 	next := mb.stepFiles(ctx)
 	mb.stepWork(ctx)
@@ -48,7 +48,7 @@ func (mb *Mailbox) step(ctx context.Context) time.Duration {
 	mb.syncing <- struct{}{}
 	defer func() { <-mb.syncing }()
 	now := time.Now()
-	for _, at := range []time.Time{st.scanAt, st.retryAt, st.dirSync, st.ticked.Add(tickTime)} {
+	for _, at := range []time.Time{st.scanAt, st.retryAt, st.dirSync, st.ticked.Add(mb.o.Poll)} {
 		if !at.IsZero() {
 			next = min(next, max(at.Sub(now), time.Millisecond))
 		}
@@ -64,7 +64,7 @@ func (mb *Mailbox) stepFiles(ctx context.Context) time.Duration {
 	mb.syncing <- struct{}{}
 	defer func() { <-mb.syncing }()
 	st := &mb.files
-	next := tickTime
+	next := mb.o.Poll
 	if err := mb.drain(ctx); err != nil {
 		mb.log.Debug("follow events", "err", err)
 	}
@@ -79,7 +79,7 @@ func (mb *Mailbox) stepFiles(ctx context.Context) time.Duration {
 	if wait := mb.settle(ctx); wait > 0 {
 		next = min(next, wait)
 	}
-	tick := time.Since(st.ticked) >= tickTime
+	tick := time.Since(st.ticked) >= mb.o.Poll
 	if tick {
 		st.ticked = time.Now()
 		mb.tick(ctx)

@@ -165,7 +165,7 @@ func (a *Account) wakeTrees() {
 
 // followRoot wakes after other programs have changed the root.
 func (a *Account) followRoot(q *maildir.Queue, stop <-chan struct{}) {
-	tick := time.NewTicker(tickTime)
+	tick := time.NewTicker(a.st.o.Poll)
 	defer tick.Stop()
 	last := a.rootStamps()
 	var events []maildir.Event

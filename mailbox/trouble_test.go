@@ -224,7 +224,7 @@ func TestRemovedFromOutside(t *testing.T) {
 		box.slot.mu.Lock()
 		box.slot.gone = true
 		box.slot.mu.Unlock()
-		timer := time.NewTimer(2 * tickTime)
+		timer := time.NewTimer(2 * pollTime)
 		<-timer.C
 		select {
 		case <-woken:

@@ -203,6 +203,7 @@ func storeOptions(cfg *config.Config, fsys disk.FS, w *maildir.Watcher, c *mailb
 		Create: create[cfg.Mail.Create], SpecialUse: cfg.Mail.SpecialUse,
 		Autocreate: cfg.Mail.Autocreate, Autosubscribe: cfg.Mail.Autosubscribe,
 		KeepNew: cfg.Mail.KeepNew, Fsync: fsync[cfg.Mail.Fsync], Memory: int64(cfg.Limits.Memory),
+		MinOwner: uint32(cfg.Limits.MinUID), Poll: cfg.Limits.Poll.D(),
 		Metadata: mailbox.MetadataLimits{
 			Value: int64(cfg.Limits.MetadataValue), Entries: cfg.Limits.MetadataEntries,
 			Mailbox: int64(cfg.Limits.MetadataMailbox), Account: int64(cfg.Limits.MetadataAccount),

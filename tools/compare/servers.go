@@ -86,6 +86,8 @@ path = %q
 [auth]
 users = "users"
 plaintext = "always"
+[limits]
+min_uid = 0
 `, net.JoinHostPort(host, port), filepath.Join(dir, "Maildir")),
 	}
 	for name, text := range files {

@@ -147,6 +147,8 @@ separator = "."
 prefix = "%[3]s"
 [auth]
 users = "%[1]s/users"
+[limits]
+min_uid = 0
 [log]
 level = "debug"
 `
