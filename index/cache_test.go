@@ -205,3 +205,23 @@ func TestCacheGeneration(t *testing.T) {
 	mustApply(t, ix, &Batch{Adds: adds(0, 5)})
 	mustHave(t, ix, 5, func(int) bool { return false })
 }
+
+// The table of records may be longer than there are rows; the end of a segment
+// is where that shows.
+func TestCacheCompactBeyondRows(t *testing.T) {
+	ix, _, _ := cachedIndex(t, 1000)
+	for i := range 1000 {
+		put(t, ix, i)
+	}
+	mustApply(t, ix, &Batch{Adds: adds(1000, 24)})
+	put(t, ix, 1000)
+	if n := len(ix.Cache().off); n <= 1024 {
+		t.Fatalf("%d records for 1,024 rows", n)
+	}
+	for range 2 {
+		if err := ix.Cache().Compact(); err != nil {
+			t.Fatal(err)
+		}
+		mustHave(t, ix, 1024, func(i int) bool { return i <= 1000 })
+	}
+}

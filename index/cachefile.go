@@ -350,6 +350,9 @@ func (c *Cache) copyChanged(fresh *Cache, old []uint32) error {
 			continue
 		}
 		if c.off[r] == 0 {
+			if r >= len(old) {
+				continue // not copied, and perhaps no row: off is longer than that
+			}
 			if r < len(fresh.off) {
 				fresh.off[r] = 0
 			}
