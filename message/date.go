@@ -1,6 +1,9 @@
 package message
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // maxDate is how much of a Date field is looked at.
 const maxDate = 256
@@ -11,7 +14,8 @@ const maxDate = 256
 // missing (then UTC), the order may be that of asctime. The result carries the
 // zone as written. ok is false if there is no such date.
 func ParseDate(raw []byte) (t time.Time, ok bool) {
-	toks := dateTokens(raw[:min(len(raw), maxDate)])
+	var buf [8]string
+	toks := dateTokens(buf[:0], raw[:min(len(raw), maxDate)])
 	if len(toks) > 0 && isName(toks[0]) && monthOf(toks[0]) == 0 {
 		toks = toks[1:] // day of the week
 	}
@@ -47,23 +51,40 @@ func ParseDate(raw []byte) (t time.Time, ok bool) {
 	if len(toks) > 0 {
 		offset = parseZone(toks[0])
 	}
-	loc := time.UTC
-	if offset != 0 {
-		loc = time.FixedZone("", offset)
-	}
-	return time.Date(y, time.Month(m), d, hour, minute, second, 0, loc), true
+	return time.Date(y, time.Month(m), d, hour, minute, second, 0, zoneOf(offset)), true
 }
 
-// dateTokens splits at white space, commas and comments; "7-Feb-1994" is three.
-func dateTokens(b []byte) []string {
-	toks := make([]string, 0, 8)
+const quarter = 15 * 60 // seconds
+
+// zones are those of whole quarters of an hour, from 24 hours west on.
+var zones = sync.OnceValue(func() []*time.Location {
+	all := make([]*time.Location, 2*24*4+1)
+	for i := range all {
+		all[i] = time.FixedZone("", (i-24*4)*quarter)
+	}
+	all[24*4] = time.UTC
+	return all
+})
+
+// zoneOf gives the zone offset seconds east of UTC, at most 25 hours.
+func zoneOf(offset int) *time.Location {
+	if i := offset/quarter + 24*4; offset%quarter == 0 && 0 <= i && i < len(zones()) {
+		return zones()[i]
+	}
+	return time.FixedZone("", offset)
+}
+
+// dateTokens appends to toks, which has room for 8, the pieces of b between
+// white space, commas and comments; "7-Feb-1994" is three.
+func dateTokens(toks []string, b []byte) []string {
+	s := string(b)
 	for i := skipCFWS(b, 0); i < len(b) && len(toks) < 8; i = skipCFWS(b, i) {
 		j := i
 		for j < len(b) && !isLWSP(b[j]) && b[j] != ',' && b[j] != '(' && (b[j] != '-' && b[j] != '+' || j == i) {
 			j++
 		}
 		if j > i {
-			toks = append(toks, string(b[i:j]))
+			toks = append(toks, s[i:j])
 		}
 		if j < len(b) && (b[j] == ',' || b[j] == '-' && len(toks) < 4) {
 			j++
