@@ -423,11 +423,12 @@ func (mb *Mailbox) close() error {
 	return errors.Join(err, mb.dir.Close(), mb.o.IndexDir.Close())
 }
 
-// memory estimates the octets that the mailbox holds: 64 and a name a message.
+// memory estimates the octets that the mailbox holds: 64 and a name a message,
+// and what SORT and its like keep.
 func (mb *Mailbox) memory() int64 {
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
-	n := int64(64<<10) + int64(mb.ix.Len())*120
+	n := int64(64<<10) + int64(mb.ix.Len())*120 + mb.sorting.memory()
 	if mb.bases != nil {
 		n += int64(len(mb.bases.rows)) * 5
 	}

@@ -49,7 +49,9 @@ func (v *View) Search(ctx context.Context, c *Criteria, opts SearchOptions) (Sea
 	if err != nil {
 		return SearchResult{}, err
 	}
-	seqs, err := runSearch(ctx, plan, viewSource{v}, v.mb.sorting.remember(v.ix, &plan.fields), opts)
+	memory := v.mb.sorting.remember(v.ix, &plan.fields)
+	defer memory.done()
+	seqs, err := runSearch(ctx, plan, viewSource{v}, memory, opts)
 	if err != nil {
 		return SearchResult{}, err
 	}

@@ -98,6 +98,15 @@ func (sc *sortColumns) remember(ix *index.Index, p *fieldPlan) *fieldMemory {
 	return m
 }
 
+// done is the end of the search.
+func (m *fieldMemory) done() {
+	if m != nil {
+		m.sc.mu.Lock()
+		defer m.sc.mu.Unlock()
+		m.sc.measureLocked()
+	}
+}
+
 // knowsLocked says whether everything that the search needs of row is there.
 func (m *fieldMemory) knowsLocked(row index.Row) bool {
 	if m.sc.ix != m.ix || m.sent && (int(row) >= len(m.sc.sent) || m.sc.sent[row] == unknownSentDay) {

@@ -203,7 +203,11 @@ func TestSearchMemoryFollowsChanges(t *testing.T) {
 			t.Errorf("%q: %v, %v, want %v", text, got, err, seqs)
 		}
 	}
+	before := f.mb.memory()
 	want("a", 2, 3)
+	if f.mb.memory() <= before {
+		t.Error("the columns count for nothing")
+	}
 	f.deliverSubject(4, "aa")
 	f.eventually("the delivery", func() bool { f.noop(v); return v.Len() == 4 })
 	want("a", 2, 3, 4)

@@ -46,6 +46,22 @@ type sortColumns struct {
 	refs  *refColumn
 
 	fields []*fieldColumn // the one used last is last
+
+	octets atomic.Int64 // of all columns, when they were last used
+}
+
+// memory estimates the octets that the columns take.
+func (sc *sortColumns) memory() int64 { return sc.octets.Load() }
+
+func (sc *sortColumns) measureLocked() {
+	n := 8*cap(sc.dates) + 4*cap(sc.sent) + sc.fieldMemoryLocked()
+	if sc.texts != nil {
+		n += sc.texts.memory()
+	}
+	if sc.refs != nil {
+		n += sc.refs.memory()
+	}
+	sc.octets.Store(int64(n))
 }
 
 // forIndexLocked forgets what belongs to another index.
@@ -300,6 +316,7 @@ func (v *View) columns(ctx context.Context, msgs []SeqNum, need keySet, opts *Se
 	if sc.refs != nil && sc.refs.memory() > keepRefs {
 		sc.refs = nil
 	}
+	sc.measureLocked()
 	return nil
 }
 
