@@ -28,6 +28,8 @@ type Content struct {
 	part *message.Part
 	wire []byte // BODY
 
+	parser message.BinaryParser
+
 	arrived bool // looked at in the background because it is new
 }
 
@@ -57,8 +59,8 @@ func (c *Content) Close() {
 	if c.file != nil {
 		c.file.Close()
 	}
-	mb, buf := c.mb, c.rec.buf
-	*c = Content{rec: cacheRecord{buf: buf}}
+	mb := c.mb
+	*c = Content{rec: cacheRecord{buf: c.rec.buf}, parser: c.parser}
 	if mb != nil {
 		mb.contents.Put(c)
 	}
@@ -135,7 +137,7 @@ func (c *Content) Body() ([]byte, error) {
 	if c.wire != nil {
 		return c.wire, nil
 	}
-	p, err := c.Part()
+	p, err := c.borrowPart(&c.parser)
 	if err != nil {
 		return nil, err
 	}

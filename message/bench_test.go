@@ -61,6 +61,15 @@ func BenchmarkBinary(b *testing.B) {
 			out = q.AppendBodyStructure(out[:0])
 		}
 	})
+	b.Run("parser", func(b *testing.B) {
+		b.ReportAllocs()
+		var parser BinaryParser
+		for b.Loop() {
+			if _, err := parser.Parse(enc); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("append", func(b *testing.B) {
 		var out []byte
 		for b.Loop() {

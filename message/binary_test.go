@@ -171,6 +171,33 @@ func TestBinaryForm(t *testing.T) {
 	}
 }
 
+// One parser reads many forms: what it read before, or refused, leaves no trace.
+func TestBinaryParser(t *testing.T) {
+	var parser BinaryParser
+	for round := range 3 {
+		for i, s := range append(corpus, sample{"many", manyParts(300)}) {
+			enc := mustParse(t, []byte(s.msg)).AppendBinary(nil)
+			if i%2 == round%2 {
+				if _, err := parser.Parse(enc[:len(enc)-1]); err == nil {
+					t.Fatalf("%s: cut off and read", s.name)
+				}
+			}
+			got, err := parser.Parse(enc)
+			if err != nil {
+				t.Fatalf("%s: %v", s.name, err)
+			}
+			want, err := ParseBinary(enc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkTree(t, []byte(s.msg), got)
+			if a, b := got.AppendBodyStructure(nil), want.AppendBodyStructure(nil); !bytes.Equal(a, b) {
+				t.Errorf("%s: %s, want %s", s.name, a, b)
+			}
+		}
+	}
+}
+
 func FuzzBinary(f *testing.F) {
 	for _, s := range corpus {
 		p, err := ParseBytes([]byte(s.msg))

@@ -160,6 +160,9 @@ type BinaryParser struct {
 	params   []Param
 }
 
+// maxKeptParts bounds the memory that a BinaryParser keeps.
+const maxKeptParts = 64
+
 // Parse is ParseBinary, but for the envelope of the root, which it leaves out.
 // The tree is valid until the next call.
 func (p *BinaryParser) Parse(b []byte) (*Part, error) {
@@ -175,13 +178,20 @@ func (p *BinaryParser) Parse(b []byte) (*Part, error) {
 	if rd.bad || n == 0 {
 		return nil, fmt.Errorf("message: read parts: %w", ErrFormat)
 	}
-	if cap(p.parts) < n {
-		p.parts, p.pointers = make([]Part, 0, n), make([]*Part, 0, n)
+	if n > maxKeptParts {
+		*p = BinaryParser{}
+		rd.parts, rd.pointers = make([]Part, 0, n), make([]*Part, 0, n)
+	} else {
+		if cap(p.parts) < n {
+			p.parts, p.pointers = make([]Part, 0, n), make([]*Part, 0, n)
+		}
+		// capacities bound what the form may hold
+		rd.parts, rd.pointers = p.parts[:0:n], p.pointers[:0:n]
 	}
-	// capacities bound what the form may hold
-	rd.parts, rd.pointers = p.parts[:0:n], p.pointers[:0:n]
 	root := rd.part(MaxDepth+1, 0, math.MaxInt64/4)
-	p.params = rd.list[:0]
+	if n <= maxKeptParts && cap(rd.list) <= 8*maxKeptParts {
+		p.params = rd.list[:0]
+	}
 	if rd.bad || rd.i != len(rd.s) || len(rd.parts) != cap(rd.parts) {
 		return nil, fmt.Errorf("message: read parts: %w", ErrFormat)
 	}

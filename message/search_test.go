@@ -106,6 +106,43 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// White space in header fields counts as it is, and as one space.
+func TestMatchWhiteSpace(t *testing.T) {
+	const msg = "Subject: a  folded\n\tsubject\twith =?utf-8?q?two__spaces?=\n\nbody  text\n"
+	for key, want := range map[string]bool{
+		"a folded subject with two spaces": true, "a  folded subject\twith two  spaces": true, "subject:a": false,
+		"folded  subject": false, "subject: a  folded": true, "a folded subject\twith": false, "spaces\n": true, "body  text": true, "body text": false,
+	} {
+		if got := match(t, msg, TextKey{key, true}); got[0] != want {
+			t.Errorf("%q: %v", key, got[0])
+		}
+	}
+}
+
+// What lies behind Extent is not asked for, and what lies before it is enough.
+func TestExtent(t *testing.T) {
+	for _, s := range append(corpus, sample{"nested", nested(20)}, sample{"many", manyParts(100)}) {
+		p := mustParse(t, []byte(s.msg))
+		for _, headers := range []bool{false, true} {
+			m := NewMatcher(TextKey{"nothing of that kind", headers})
+			n := m.Extent(p)
+			if n < 0 || n > int64(len(s.msg)) {
+				t.Fatalf("%s: extent %d of %d", s.name, n, len(s.msg))
+			}
+			if _, err := m.Match(strings.NewReader(s.msg[:n]), p); err != nil {
+				t.Errorf("%s: with %d octets of %d: %v", s.name, n, len(s.msg), err)
+			}
+		}
+	}
+	attached := "Content-Type: multipart/mixed; boundary=b\n\n--b\n\ntext\n--b\nContent-Type: image/png\n\n" + strings.Repeat("x", 1000) + "\n--b--\n"
+	if n := NewMatcher(TextKey{"x", false}).Extent(mustParse(t, []byte(attached))); n > 80 {
+		t.Errorf("BODY reads %d octets before an attachment", n)
+	}
+	if n := NewMatcher(TextKey{"x", true}).Extent(mustParse(t, []byte(attached))); n < 80 || n > 120 {
+		t.Errorf("TEXT reads %d octets", n)
+	}
+}
+
 // A key is found wherever the borders of buffers cut it, in every encoding.
 func TestMatchAcrossBuffers(t *testing.T) {
 	const key = "nadel im höuhaufen 日本"
