@@ -80,6 +80,19 @@ func (s *Service) Lookup(name string) (User, error) {
 	return a.User, nil
 }
 
+// Names returns the names of all users, in the order of the file.
+func (s *Service) Names() ([]string, error) {
+	u, err := s.file.load()
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(u.order))
+	for i, a := range u.order {
+		names[i] = a.Name
+	}
+	return names, nil
+}
+
 // Refers says whether some user's mail is on another server.
 func (s *Service) Refers() bool {
 	u, err := s.file.load()

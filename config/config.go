@@ -17,6 +17,7 @@ type Config struct {
 	Listen  Listen `toml:"listen"`
 	TLS     TLS    `toml:"tls"`
 	Mail    Mail   `toml:"mail"`
+	Shared  Shared `toml:"shared"`
 	IMAP    IMAP   `toml:"imap"`
 	Auth    Auth   `toml:"auth"`
 	Quota   Quota  `toml:"quota"`
@@ -77,6 +78,11 @@ func (m *Mail) SpecialUseOf(name string) string {
 		}
 	}
 	return ""
+}
+
+// Shared is about mailboxes that users share with each other (RFC 4314).
+type Shared struct {
+	Prefix string `toml:"prefix"` // of the mailboxes of other users; empty = nobody sees any
 }
 
 // IMAP is about the protocol.

@@ -72,6 +72,19 @@ func keysIn(t *testing.T, text string) map[string]int {
 	return out
 }
 
+// What the example says of [shared] is a configuration.
+func TestExampleShared(t *testing.T) {
+	data, err := os.ReadFile("../config.toml.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(data), "[shared]\nprefix = \"\"", "[shared]\nprefix = \"shared/\"", 1)
+	cfg, problems := Parse([]byte(text), "/etc/roost/config.toml")
+	if len(problems) > 0 || cfg.Shared.Prefix != "shared/" {
+		t.Fatalf("%+v\n%v", cfg, problems)
+	}
+}
+
 func TestDefaultIsValid(t *testing.T) {
 	cfg, problems := Parse(nil, "/etc/roost/config.toml")
 	if len(problems) > 0 {
@@ -153,6 +166,15 @@ func TestProblems(t *testing.T) {
 		{"dots", "[mail]\npath = \"/x/../%u\"\n", []string{`it has a ".."`}},
 		{"empty path", "[mail]\npath = \"\"\n", []string{"mail.path: it is empty"}},
 		{"prefix", "[mail]\nprefix = \"INBOX.\"\n", []string{`mail.prefix: it must be a name that ends with the separator "/"; write it as "INBOX/"`}},
+		{"shared prefix", "[shared]\nprefix = \"shared\"\n", []string{`:2: error: shared.prefix: it must be a name that ends with the separator "/"; write it as "shared/"`}},
+		{"shared separator", "[mail]\nseparator = \".\"\n[shared]\nprefix = \"shared/\"\n", []string{`write it as "shared."`}},
+		{"shared clash", "[mail]\nprefix = \"user/\"\n[shared]\nprefix = \"user/\"\n", []string{`:4: error: shared.prefix: it clashes with mail.prefix "user/"`}},
+		{"shared inside", "[mail]\nprefix = \"a/b/\"\n[shared]\nprefix = \"a/\"\n", []string{`it clashes with mail.prefix`}},
+		{"shared below INBOX", "[shared]\nprefix = \"Inbox/shared/\"\n", []string{`what is below INBOX`}},
+		{"shared wildcard", "[shared]\nprefix = \"a*/\"\n", []string{`"a*/" cannot be part`}},
+		{"shared root", "[shared]\nprefix = \"/\"\n", []string{`shared.prefix`}},
+		{"shared and own", "[mail]\nautocreate = [\"Drafts\"]\n[shared]\nprefix = \"Drafts/\"\n", []string{`"Drafts" of mail.autocreate`}},
+		{"shared key", "[shared]\nprefx = \"shared/\"\n", []string{`did you mean "shared.prefix"?`}},
 		{"escape", "[mail]\nescape = \"a\"\n", []string{"mail.escape"}},
 		{"special use", "[mail.special_use]\n\"INBOX\" = '\\Sent'\n\"X\" = '\\Nope'\n\"Y\" = '\\sent'\n", []string{"INBOX has no special use", `"\\Nope" of "X" is not an attribute`}},
 		{"special use type", "[mail]\nspecial_use = 3\n", []string{"mail.special_use: it must be a table of strings"}},

@@ -156,6 +156,7 @@ func (p *parser) validateNames() {
 	case hasControl(m.Prefix) || strings.ContainsAny(m.Prefix, "*%") || strings.Contains(m.Prefix, m.Separator+m.Separator):
 		p.errorf("mail.prefix", "use letters and digits", "%q cannot be part of a mailbox name", m.Prefix)
 	}
+	p.validateShared()
 	if e := m.Escape; len(e) > 1 || len(e) == 1 && (e[0] <= ' ' || e[0] >= 0x7f || strings.ContainsAny(e, `/.*&~"\`) ||
 		'0' <= e[0] && e[0] <= '9' || 'a' <= e[0]|0x20 && e[0]|0x20 <= 'z') {
 		p.errorf("mail.escape", `use "%", or "" to refuse such names`, "%q is not possible here", e)
@@ -178,6 +179,30 @@ func (p *parser) validateNames() {
 		p.cfg.IMAP.Disable[i] = asciiUpper(name)
 		if up := p.cfg.IMAP.Disable[i]; up == "IMAP4REV1" {
 			p.add(Warning, "imap.disable", "IMAP4rev1 cannot be switched off", "remove it")
+		}
+	}
+}
+
+// validateShared checks that the mailboxes of other users are beside the own ones.
+func (p *parser) validateShared() {
+	m, prefix := &p.cfg.Mail, p.cfg.Shared.Prefix
+	if prefix == "" {
+		return
+	}
+	top, _, _ := strings.Cut(prefix, m.Separator)
+	switch {
+	case !strings.HasSuffix(prefix, m.Separator) || len(prefix) == len(m.Separator):
+		p.errorf("shared.prefix", fmt.Sprintf("write it as %q", strings.Trim(prefix, "/.")+m.Separator), "it must be a name that ends with the separator %q", m.Separator)
+	case hasControl(prefix) || strings.ContainsAny(prefix, "*%") || strings.HasPrefix(prefix, m.Separator) || strings.Contains(prefix, m.Separator+m.Separator):
+		p.errorf("shared.prefix", `use letters, as in "shared`+m.Separator+`"`, "%q cannot be part of a mailbox name", prefix)
+	case asciiLower(top) == "inbox":
+		p.errorf("shared.prefix", `write "shared`+m.Separator+`"`, "what is below INBOX is the user's own")
+	case m.Prefix != "" && (strings.HasPrefix(prefix, m.Prefix) || strings.HasPrefix(m.Prefix, prefix)):
+		p.errorf("shared.prefix", "use another name", "it clashes with mail.prefix %q, where the user's own mailboxes are", m.Prefix)
+	}
+	for _, name := range append(slices.Clone(m.Autocreate), m.Autosubscribe...) {
+		if m.Prefix == "" && strings.HasPrefix(name+m.Separator, prefix) {
+			p.errorf("shared.prefix", "use another name, or rename the mailbox", "%q of mail.autocreate or mail.autosubscribe would be one of another user", name)
 		}
 	}
 }

@@ -236,9 +236,8 @@ func (r *Reach) Open(ctx context.Context, readOnly bool, b *Barrier) (*View, err
 	if r.Rights&(FlagRights|RightInsert|RightExpunge) == 0 {
 		readOnly = true
 	}
-	return r.openView(ctx, readOnly, b, r.guest, func() Rights {
-		return r.account().rightsOn(r.index().ID(), r.guest)
-	})
+	a, id := r.account(), r.index().ID()
+	return r.openView(ctx, readOnly, b, r.guest, func() Rights { return a.rightsOn(id, r.guest) })
 }
 
 // NewAppend is Mailbox.NewAppend; flags that the user may not set are left out

@@ -59,7 +59,7 @@ func (v *View) Sync(p Policy) (Changes, error) {
 	if words := len(v.ix.AllKeywords()); words != v.words {
 		v.words, c.Keywords = words, true
 	}
-	if r := v.Rights(); r != v.told {
+	if r := v.Rights(); (r^v.told)&FlagRights != 0 {
 		v.told, c.Keywords = r, true // PERMANENTFLAGS (RFC 4314 §5.1.1)
 	}
 	if c.Exists && v.wantNew {

@@ -46,7 +46,7 @@ type process struct {
 
 	cfg       atomic.Pointer[config.Config]
 	certs     atomic.Pointer[certStore] // nil: no TLS
-	users     *auth.Service
+	users     atomic.Pointer[auth.Service]
 	watcher   *maildir.Watcher // nil: poll
 	store     *mailbox.Store
 	counters  *mailbox.Counters
@@ -146,9 +146,11 @@ func (p *process) dropPrivileges(cfg *config.Config) error {
 // openMail makes users, watcher, store and sessions.
 func (p *process) openMail(cfg *config.Config) (stop func(), err error) {
 	stop = func() {}
-	if p.users, err = newUsers(cfg, p.log); err != nil {
+	users, err := newUsers(cfg, p.log)
+	if err != nil {
 		return stop, err
 	}
+	p.users.Store(users)
 	if cfg.Mail.Watch != "poll" {
 		if p.watcher, err = maildir.NewWatcher(maildir.WatchOptions{FS: disk.OS(), TempDir: fenceDir(cfg)}); err != nil {
 			if cfg.Mail.Watch == "inotify" {
@@ -166,7 +168,9 @@ func (p *process) openMail(cfg *config.Config) (stop func(), err error) {
 	if os.Getuid() == 0 {
 		fsys = disk.OS(disk.GiveToOwner())
 	}
-	p.store, err = mailbox.NewStore(storeOptions(cfg, fsys, p.watcher, p.counters, p.log))
+	options := storeOptions(cfg, fsys, p.watcher, p.counters, p.log)
+	options.Shared = p.sharedOptions(cfg)
+	p.store, err = mailbox.NewStore(options)
 	if err != nil {
 		return stop, err
 	}
@@ -333,6 +337,9 @@ func needsRestart(old, cfg *config.Config) []string {
 	mail.Path, was.Path, mail.Index, was.Index = "", "", "", ""
 	if fmt.Sprint(mail) != fmt.Sprint(was) {
 		keys = append(keys, "mail")
+	}
+	if old.Shared != cfg.Shared {
+		keys = append(keys, "shared")
 	}
 	if old.Log != cfg.Log {
 		keys = append(keys, "log")

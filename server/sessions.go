@@ -14,7 +14,7 @@ import (
 // sessionOptions are what sessions need of the configuration.
 func (p *process) sessionOptions(cfg *config.Config) session.Options {
 	return session.Options{
-		Auth:  p.users,
+		Auth:  p.users.Load(),
 		Store: p.store,
 		Mail: func(u auth.User) (mailbox.User, error) {
 			if _, err := quotaOf(cfg.Quota, u.Extra); err != nil {

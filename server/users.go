@@ -44,7 +44,7 @@ func (p *process) reloadUsers(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	p.users = users
+	p.users.Store(users)
 	return nil
 }
 

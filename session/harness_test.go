@@ -36,6 +36,9 @@ type harness struct {
 
 const testUser, testPassword = "alice", "secret"
 
+// otherUsers have the same password, and a Maildir of their own.
+var otherUsers = []string{"bob", "carol", "d=v*%e.x", "Jürgen"}
+
 // newHarness makes the Maildir and the server. change may change the options
 // before they are used.
 func newHarness(t testing.TB, change func(*mailbox.Options, *Options)) *harness {
@@ -49,7 +52,11 @@ func startHarness(h *harness, change func(*mailbox.Options, *Options)) *harness 
 	dir := t.TempDir()
 	h.home = filepath.Join(dir, "Maildir")
 	users := filepath.Join(dir, "users")
-	if err := os.WriteFile(users, []byte(testUser+":{PLAIN}"+testPassword+"\n"), 0o600); err != nil {
+	lines := ""
+	for _, name := range append([]string{testUser}, otherUsers...) {
+		lines += name + ":{PLAIN}" + testPassword + "\n"
+	}
+	if err := os.WriteFile(users, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, sub := range []string{"cur", "new", "tmp"} {
@@ -60,7 +67,12 @@ func startHarness(h *harness, change func(*mailbox.Options, *Options)) *harness 
 	mo := mailbox.Options{FS: disk.OS(), Fsync: index.FsyncNever}
 	opt := Options{
 		Auth:      auth.New(auth.Options{Users: users, Throttle: auth.ThrottleOptions{Trusted: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}}),
-		Mail:      func(auth.User) (mailbox.User, error) { return mailbox.User{Name: testUser, Path: h.home}, nil },
+		Mail: func(u auth.User) (mailbox.User, error) {
+			if u.Name == testUser {
+				return mailbox.User{Name: testUser, Path: h.home}, nil
+			}
+			return mailbox.User{Name: u.Name, Path: filepath.Join(dir, u.Name)}, nil
+		},
 		Plaintext: func(net.Addr) bool { return true },
 		Limits:    DefaultLimits(),
 		Log:       slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelError})),
@@ -68,6 +80,16 @@ func startHarness(h *harness, change func(*mailbox.Options, *Options)) *harness 
 	mo.Log = opt.Log
 	if change != nil {
 		change(&mo, &opt)
+	}
+	if mo.Shared.Prefix != "" {
+		mo.Shared.Users = opt.Auth.Names
+		mo.Shared.Find = func(name string) (mailbox.User, error) {
+			u, err := opt.Auth.Lookup(name)
+			if err != nil {
+				return mailbox.User{}, err
+			}
+			return opt.Mail(u)
+		}
 	}
 	var err error
 	if !h.poll {
@@ -261,5 +283,10 @@ func (c *client) ok(tag, format string, args ...any) []string {
 // login logs in.
 func (c *client) login() {
 	c.t.Helper()
-	c.ok("login", "LOGIN %s %s", testUser, testPassword)
+	c.loginAs(testUser)
+}
+
+func (c *client) loginAs(user string) {
+	c.t.Helper()
+	c.ok("login", "LOGIN {%d+}\r\n%s %s", len(user), user, testPassword)
 }

@@ -34,6 +34,7 @@ import (
 //	mailbox: Drafts                  a Maildir++ directory
 //	message: Drafts (\Seen)          one more message, its text in | lines
 //	pipelined                        C lines without others between are one write
+//	login: 2 bob                     session 2 is bob's; the others are alice's, as the mail is
 //	whole                            not one octet at a time: it would be another story
 //
 // A C line that has a tag ends with the tagged answer, which is OK unless
@@ -103,7 +104,7 @@ type entry struct {
 var (
 	entryLine  = regexp.MustCompile(`^([CS?!])(\d)(\*?): ?(.*)$`)
 	settings   = regexp.MustCompile(`\b(messages|sessions|state): (\w+)`)
-	directives = []string{"config", "mailbox", "message", "disk"}
+	directives = []string{"config", "mailbox", "message", "disk", "login"}
 )
 
 func parseTranscript(data string) (*transcript, error) {
@@ -168,6 +169,8 @@ func configure(t *testing.T, mo *mailbox.Options, opt *Options, text string) {
 	switch key {
 	case "prefix":
 		mo.Prefix = value
+	case "shared":
+		mo.Shared.Prefix = value
 	case "separator":
 		mo.Separator = value[0]
 	case "layout":
@@ -269,7 +272,13 @@ func (tr *transcript) run(t *testing.T, oneByte bool) {
 			p.disk(e.text)
 		}
 	}
-	for range tr.sessions {
+	users := map[string]string{}
+	for _, e := range tr.setup {
+		if number, user, ok := strings.Cut(e.text, " "); ok && e.key == "login" {
+			users[number] = user
+		}
+	}
+	for n := range tr.sessions {
 		c := p.h.dial(oneByte)
 		p.clients = append(p.clients, c)
 		p.tags = append(p.tags, "")
@@ -277,7 +286,11 @@ func (tr *transcript) run(t *testing.T, oneByte bool) {
 			c.next()
 		}
 		if tr.state != "preauth" {
-			c.login()
+			user, other := users[strconv.Itoa(n+1)]
+			if !other {
+				user = testUser
+			}
+			c.loginAs(user)
 		}
 		if tr.state == "selected" {
 			c.ok("select", "SELECT INBOX")
