@@ -10,6 +10,7 @@ import (
 
 	"roost/disk"
 	"roost/disk/disktest"
+	"roost/maildir"
 )
 
 // rebasing is a mailbox in which mbsync writes its UID into a name right before
@@ -76,6 +77,52 @@ func TestRebasedWhileAdded(t *testing.T) {
 		return strings.HasSuffix(ix.Base(0), ",U=7") || ix.Len() > 1 && strings.HasSuffix(ix.Base(1), ",U=7")
 	})
 	wantText(t, v, "1:1 2:2")
+}
+
+// TestRebasedAsAddedEnds: the old name was told to be gone while we were at work
+// on it, the new one right after that.
+func TestRebasedAsAddedEnds(t *testing.T) {
+	f := testFixture(t)
+	f.deliver("cur/1.a:2,")
+	f.open()
+	v := f.view(false)
+	defer v.Close()
+	f.mb.syncing <- struct{}{}
+	f.mb.mu.Lock()
+	f.mb.deferHintLocked(hint{place: maildir.Cur, name: "1.a:2,", gone: true})
+	f.mb.mu.Unlock()
+	f.rename("cur/1.a:2,", "cur/1.a,U=7:2,")
+	if err := f.mb.follow(t.Context(), []hint{{place: maildir.Cur, name: "1.a,U=7:2,"}}); err != nil {
+		t.Error(err)
+	}
+	<-f.mb.syncing
+	f.eventually("the new base is taken up", func() bool {
+		f.noop(v)
+		f.mb.mu.Lock()
+		defer f.mb.mu.Unlock()
+		return f.mb.ix.Base(0) == "1.a,U=7"
+	})
+	wantText(t, v, "1:1")
+}
+
+// TestRebasedWhileScanned: a listing shows the new name of a message that was
+// not there yet when it was begun.
+func TestRebasedWhileScanned(t *testing.T) {
+	f := testFixture(t)
+	f.deliver("cur/1.a:2,")
+	f.open()
+	v := f.view(false)
+	defer v.Close()
+	f.mb.syncing <- struct{}{}
+	f.rename("cur/1.a:2,", "cur/1.a,U=7:2,")
+	f.mb.files.scanning, f.mb.files.scanRows = true, 0
+	if err := f.mb.follow(t.Context(), []hint{{place: maildir.Cur, name: "1.a,U=7:2,"}}); err != nil {
+		t.Error(err)
+	}
+	f.mb.files.scanning = false
+	<-f.mb.syncing
+	f.noop(v)
+	wantText(t, v, "1:1")
 }
 
 // TestRebasedWhileExpunged: the file goes under its new name too.

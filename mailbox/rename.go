@@ -135,6 +135,28 @@ func (mb *Mailbox) keyBusyLocked(base []byte) bool {
 	return false
 }
 
+// keyDeferredLocked reports that a name with the key of base is known to be gone
+// by a hint that was put off: we were at work on it then. Without that hint base
+// would be a new message. mb.mu must be held.
+func (mb *Mailbox) keyDeferredLocked(base []byte) bool {
+	if len(mb.work.deferred) == 0 {
+		return false
+	}
+	if len(mb.work.deferred) > lookAtMost {
+		return true
+	}
+	key := string(maildir.Key(base))
+	for _, h := range mb.work.deferred {
+		if !h.gone {
+			continue
+		}
+		if n, err := maildir.ParseName([]byte(h.name), mb.dir.Sep()); err == nil && string(maildir.Key(n.Base)) == key {
+			return true
+		}
+	}
+	return false
+}
+
 // renamesAtOnce is how many names are announced in one record.
 const renamesAtOnce = 512
 

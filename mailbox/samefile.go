@@ -205,6 +205,14 @@ func (mb *Mailbox) sameKey(key []byte) (index.Row, bool) {
 			}
 		}
 	}
+	// Added since the listing was begun: what it does not show proves nothing.
+	if end := index.Row(mb.live.rows); mb.files.scanning && end-mb.files.scanRows <= lookAtMost {
+		for row := mb.files.scanRows; row < end; row++ {
+			if string(keyOf(mb.ix, row)) == string(key) {
+				take(row)
+			}
+		}
+	}
 	return found, n == 1
 }
 

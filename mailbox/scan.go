@@ -28,9 +28,10 @@ type fileState struct {
 	listing    maildir.Listing
 	events     []maildir.Event
 	hints      []hint
-	scanning   bool   // the hints are from a listing
-	told       uint64 // events so far
-	quietTold  uint64 // told, when quiet was last set
+	scanning   bool      // the hints are from a listing
+	scanRows   index.Row // rows when that was begun: the files of later ones may be in it
+	told       uint64    // events so far
+	quietTold  uint64    // told, when quiet was last set
 
 	missing map[index.Row]missing
 	twins   map[index.Row]hint
@@ -136,6 +137,7 @@ func (mb *Mailbox) scan(ctx context.Context) error {
 		name, p := st.listing.File(0)
 		mb.askInode(p, string(name), st.listing.Inode(0))
 	}
+	st.scanRows = rows
 	seen, unknown, moved := mb.match(rows)
 	gone := mb.unseen(seen, rows)
 	if err := mb.followScan(ctx, unknown, moved, gone); err != nil {

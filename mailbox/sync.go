@@ -87,7 +87,7 @@ func (mb *Mailbox) look(f *found, h hint) error {
 	row := mb.basesLocked().find(mb.ix, n.Base)
 	_, reserved := mb.work.reserved[string(n.Base)]
 	_, moving := mb.work.moving[row]
-	if reserved || moving || row == index.NoRow && mb.keyBusyLocked(n.Base) {
+	if reserved || moving || row == index.NoRow && (mb.keyBusyLocked(n.Base) || mb.keyDeferredLocked(n.Base)) {
 		if mb.files.scanning && row == index.NoRow {
 			mb.work.overflow = true // the old name is in no hint: only a scan can join them
 		} else {
