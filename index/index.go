@@ -57,6 +57,7 @@ type Index struct {
 	grow      int64     // size of the next extension
 	syncedOff int64     // of file, known synced
 	needFile  bool      // the next Wait writes a complete new file
+	blank     bool      // see Blank
 	readOnly  error     // why nothing can be written
 	err       error     // sticky
 	closed    bool

@@ -40,7 +40,7 @@ func (ix *Index) write(payload []byte, now int64, frees, flags bool) error {
 	}
 	ix.seq += nFrames(len(payload))
 	ix.pos.Store(ix.seq)
-	ix.clean = false
+	ix.clean, ix.blank = false, false
 	if !flags {
 		ix.important = ix.seq
 	}
@@ -206,10 +206,13 @@ func (ix *Index) aboveCeilings() bool {
 // and return, but not while the disk works.
 func (ix *Index) syncOnce() {
 	ix.syncing = true
-	seq, end, file, need := ix.seq, ix.end, ix.file, ix.needFile
+	seq, end, file, need, blank := ix.seq, ix.end, ix.file, ix.needFile && !ix.blank, ix.blank
 	raise := ix.aboveCeilings()
-	uidNext := ix.UIDNext() + min(CeilingUIDs, maxUID-ix.UIDNext())
-	modSeq := ix.HighestModSeq() + CeilingModSeqs
+	uidNext, modSeq := ix.UIDNext(), ix.HighestModSeq()
+	if !blank {
+		uidNext += min(CeilingUIDs, maxUID-uidNext)
+		modSeq += CeilingModSeqs
+	}
 	ix.mu.Unlock()
 
 	var err error
@@ -217,7 +220,7 @@ func (ix *Index) syncOnce() {
 		err = ix.opt.Raise(uidNext, modSeq)
 	}
 	linked := true
-	if err == nil && !need {
+	if err == nil && !need && !blank {
 		if linked, err = ix.linked(); err == nil && linked && ix.opt.Fsync != FsyncNever {
 			err = file.Sync()
 		}

@@ -202,7 +202,7 @@ func (ix *Index) Rebuild() (*Index, Recovery, error) {
 // rebuildFrom reads what was durable of file, which may be nil.
 func (ix *Index) rebuildFrom(file disk.File, limit int64, rec *Recovery) error {
 	if file == nil {
-		return ix.create(rec)
+		return ix.create(rec, true)
 	}
 	defer func() { _ = file.Close() }()
 	l := &loader{ix: ix, file: file, limit: limit}
@@ -211,7 +211,7 @@ func (ix *Index) rebuildFrom(file disk.File, limit int64, rec *Recovery) error {
 	}
 	rec.Damaged, rec.Dropped = l.damaged, l.dropped
 	if l.hdr.uidValidity == 0 {
-		return ix.create(rec)
+		return ix.create(rec, false)
 	}
 	ident := *ix.ident.Load()
 	ident.uidValidity, ident.id = ix.opt.Known.UIDValidity, ix.opt.Known.ID // a Renew may not be in the file yet

@@ -17,7 +17,7 @@ const clockSlack = 5 * time.Second
 const writtenSlack = 10 * time.Second
 
 // Open reads the index in o.Dir, or begins a new one in memory, which the
-// first Wait writes. Damage is repaired as far as that can be and told in
+// first Wait after the first batch writes. Damage is repaired as far as that can be and told in
 // Recovery; the error is ErrVersion, or that of reading, and then nothing was
 // changed. Wait(Pos()) must have returned before anything is told.
 func Open(o Options) (*Index, Recovery, error) {
@@ -32,7 +32,7 @@ func Open(o Options) (*Index, Recovery, error) {
 	}
 	switch {
 	case notExist(err):
-		if err := ix.create(&rec); err != nil {
+		if err := ix.create(&rec, true); err != nil {
 			return nil, rec, err
 		}
 	case err != nil:
@@ -48,21 +48,38 @@ func Open(o Options) (*Index, Recovery, error) {
 	return ix, rec, nil
 }
 
-// create begins a new journal.
-func (ix *Index) create(rec *Recovery) error {
+// create begins a new journal; maybe blank: there is none in the directory.
+func (ix *Index) create(rec *Recovery, maybeBlank bool) error {
 	rec.Created = true
 	id := identity{uidValidity: ix.opt.Known.UIDValidity, id: ix.opt.Known.ID, generation: random64()}
 	if err := ix.identify(&id, rec); err != nil {
 		return err
 	}
 	ix.ident.Store(&id)
-	ix.raiseHighest(ix.firstModSeq())
 	ix.seq, ix.important, ix.needFile = 1, 1, true
 	ix.pos.Store(ix.seq)
-	if k := ix.opt.Known; !rec.NewUIDValidity && (k.UIDNext > 1 || k.ModSeq > 0) {
+	k := ix.opt.Known
+	if k.UIDNext <= 1 && k.ModSeq > 0 && !rec.NewUIDValidity {
+		ix.raiseHighest(k.ModSeq) // it was blank: goes on as it was
+	} else {
+		ix.raiseHighest(ix.firstModSeq())
+	}
+	if k.UIDNext > 1 && !rec.NewUIDValidity {
 		ix.jumpNow(bigJump, "the journal is missing", rec)
+	} else if maybeBlank && ix.opt.Raise != nil {
+		ix.blank, ix.clean, ix.synced = true, true, ix.seq
 	}
 	return nil
+}
+
+// Blank reports whether nothing was ever recorded: there is no journal, and
+// Known can say all that is to be said of the next Open. It becomes durable by
+// Raise, with the very values of the mailbox; whoever sets Raise sees to it that
+// Known has the id and UIDVALIDITY by then.
+func (ix *Index) Blank() bool {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	return ix.blank
 }
 
 // firstModSeq is where a new journal begins, by the time: above whatever
@@ -133,12 +150,22 @@ func (ix *Index) openLost(l *loader, rec *Recovery) error {
 	if ix.readOnly != nil {
 		return fmt.Errorf("index: journal holds nothing and cannot be written: %w", ix.readOnly)
 	}
-	return ix.create(rec)
+	return ix.create(rec, false)
+}
+
+// Begin ends that the Index is blank: the next Wait makes its journal. Writer
+// only.
+func (ix *Index) Begin() {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	if ix.blank {
+		ix.blank, ix.clean, ix.synced = false, false, ix.seq-1
+	}
 }
 
 // rewriteLater leaves the file as it is: the next Wait writes another.
 func (ix *Index) rewriteLater() {
-	ix.needFile = true
+	ix.needFile, ix.blank = true, false
 	ix.seq++ // so that someone waits
 	ix.pos.Store(ix.seq)
 	ix.important = ix.seq

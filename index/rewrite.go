@@ -269,7 +269,7 @@ func (ix *Index) finish(w *fileWriter, snap snapshot) error {
 	if old != nil {
 		_ = old.Close()
 	}
-	ix.needFile = false
+	ix.needFile, ix.blank = false, false
 	ix.synced, ix.syncedOff = ix.seq, ix.end
 	ix.cond.Broadcast()
 	return nil

@@ -63,6 +63,7 @@ type Account struct {
 	listed     *listing          // the last one that was proved, see list.go
 	subscribed *subscriptionList // likewise
 	built      builtList         // what List made of them
+	foreign    foreignCounter
 
 	trees    treeWatches
 	granting sync.Mutex // whoever tells what is shared holds it
@@ -228,11 +229,12 @@ func (a *Account) takeTurn(ctx context.Context) error {
 func (a *Account) giveTurn() { <-a.turn }
 
 // newUIDValidity gives a UIDVALIDITY greater than every one that the account
-// ever gave out or saw, and than seen (rule X2). It is durable on return.
+// ever gave out or saw, and than seen (rule X2). The next update of the account
+// makes it durable.
 func (a *Account) newUIDValidity(seen uint32) (uint32, error) {
 	var v uint32
 	seen = max(seen, a.foreignUIDValidity())
-	err := a.file.update(func(st *accountState) ([]byte, error) {
+	err := a.file.append(func(st *accountState) ([]byte, error) {
 		now := max(0, min(a.st.o.FS.Now().Unix(), math.MaxUint32-1))
 		high := max(st.highWater, st.floor, seen)
 		if high == math.MaxUint32 {

@@ -413,6 +413,7 @@ func TestOutsideChanges(t *testing.T) {
 	defer a.Release()
 	mustCreate(t, a, "one")
 	one := identityOf(t, a, "one")
+	openOnce(t, a, "one")
 	wantList(t, a, "INBOX one")
 	for _, sub := range []string{"cur", "new", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(dir, ".Work", sub), 0o700); err != nil {

@@ -70,6 +70,7 @@ type accountFile struct {
 	alloc  int64  // size of the file: zeroes from end on
 	base   int64  // size after the last compaction
 	broken bool   // what is on the disk is not known: write everything anew first
+	owing  bool   // what append wrote may not be durable
 
 	mu    sync.Mutex // guards state
 	state *accountState
@@ -260,20 +261,33 @@ func (af *accountFile) view(fn func(*accountState)) {
 // update writes the records that fn makes of the state. On return they are
 // durable and in the state; after an error they are in neither, and unless only
 // space was missing, the file is written anew at the next update. fn may return
-// nil to do nothing; it must not change the state.
+// nil to add nothing; it must not change the state. What append wrote is durable
+// then, too.
 func (af *accountFile) update(fn func(*accountState) ([]byte, error)) error {
-	return af.write(fn, false)
+	return af.write(fn, false, true)
 }
 
-// write is update; reserved: the records may use the reserve.
-func (af *accountFile) write(fn func(*accountState) ([]byte, error), reserved bool) error {
+// append is update for records that need not be durable before an update that
+// comes later: mailboxes that are loaded one after the other share its sync.
+func (af *accountFile) append(fn func(*accountState) ([]byte, error)) error {
+	return af.write(fn, false, false)
+}
+
+// write is update; reserved: the records may use the reserve; durable: they are,
+// on return.
+func (af *accountFile) write(fn func(*accountState) ([]byte, error), reserved, durable bool) error {
 	af.wmu.Lock()
 	defer af.wmu.Unlock()
 	af.mu.Lock()
 	payload, err := fn(af.state)
 	af.mu.Unlock()
-	if err != nil || len(payload) == 0 {
+	switch {
+	case err != nil:
 		return err
+	case len(payload) == 0 && durable:
+		return af.settle()
+	case len(payload) == 0:
+		return nil
 	}
 	if len(payload) > accountFrameMax {
 		return fmt.Errorf("mailbox: write %s: %w", accountFileName, ErrLimit)
@@ -288,7 +302,7 @@ func (af *accountFile) write(fn func(*accountState) ([]byte, error), reserved bo
 	if err := af.makeRoom(int64(len(frame)), reserved); err != nil {
 		return fmt.Errorf("mailbox: extend %s: %w", accountFileName, diskErr(err))
 	}
-	if _, err = af.file.WriteAt(frame, af.end); err == nil {
+	if _, err = af.file.WriteAt(frame, af.end); err == nil && durable {
 		err = af.file.Sync()
 	}
 	if err != nil {
@@ -297,9 +311,27 @@ func (af *accountFile) write(fn func(*accountState) ([]byte, error), reserved bo
 	}
 	af.end += int64(len(frame))
 	af.seq++
+	af.owing = !durable
 	af.mu.Lock()
 	defer af.mu.Unlock()
 	return af.state.apply(payload)
+}
+
+// settle makes what append wrote durable. wmu must be held.
+func (af *accountFile) settle() (err error) {
+	if !af.owing {
+		return nil
+	}
+	if af.broken {
+		err = af.rewrite()
+	} else if err = af.file.Sync(); err != nil {
+		af.broken = true
+	}
+	if err != nil {
+		return fmt.Errorf("mailbox: write %s: %w", accountFileName, diskErr(err))
+	}
+	af.owing = false
+	return nil
 }
 
 // rewrite replaces the file by a new one with the whole state. wmu is held, so
@@ -348,7 +380,7 @@ func (af *accountFile) rewrite() error {
 	if err := af.dir.Sync(); err != nil {
 		return err
 	}
-	af.broken = false
+	af.broken, af.owing = false, false
 	return nil
 }
 

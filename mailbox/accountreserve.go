@@ -20,7 +20,7 @@ var accountZeroes [accountReserve + accountGrow]byte
 
 // updateAlways is update for records that may use the reserve.
 func (af *accountFile) updateAlways(fn func(*accountState) ([]byte, error)) error {
-	return af.write(fn, true)
+	return af.write(fn, true, true)
 }
 
 // makeRoom sees to the reserve behind size more octets. Without space for it,

@@ -86,11 +86,12 @@ func (r *mailboxRecord) equal(o *mailboxRecord) bool {
 type accountState struct {
 	byID      map[index.MailboxID]*mailboxRecord // records are replaced, never changed
 	byDir     map[string]*mailboxRecord
-	tombs     map[string]uint32 // directory path to the highest UIDVALIDITY used there
-	floor     uint32            // a tombstone that was dropped is not above it
-	highWater uint32            // no UIDVALIDITY above it was ever given out
-	unknown   [][]byte          // whole records of newer versions, in order
-	changes   uint64            // of mailboxes; not in the file
+	tombs     map[string]uint32   // directory path to the highest UIDVALIDITY used there
+	floor     uint32              // a tombstone that was dropped is not above it
+	highWater uint32              // no UIDVALIDITY above it was ever given out
+	unknown   [][]byte            // whole records of newer versions, in order
+	changes   uint64              // of mailboxes; not in the file
+	adopted   map[foreignKind]int // how many mailboxes came from there; not in the file
 	metadata  metadata
 	quota     Quota // set by the user
 	acls      acls
@@ -101,6 +102,7 @@ func newAccountState() *accountState {
 		byID:     map[index.MailboxID]*mailboxRecord{},
 		byDir:    map[string]*mailboxRecord{},
 		tombs:    map[string]uint32{},
+		adopted:  map[foreignKind]int{},
 		metadata: metadata{of: map[index.MailboxID]*annotations{}},
 		acls:     acls{of: map[index.MailboxID]acl{}},
 	}
@@ -119,6 +121,8 @@ func (s *accountState) used(dir string) uint32 {
 // that was known in that directory leaves its UIDVALIDITY as a tombstone.
 func (s *accountState) put(r mailboxRecord) {
 	s.changes++
+	s.countAdopted(s.byID[r.ID], -1)
+	s.countAdopted(&r, 1)
 	if old := s.byID[r.ID]; old != nil && s.byDir[old.Dir] == old {
 		delete(s.byDir, old.Dir)
 		if old.Dir != r.Dir || old.UIDValidity != r.UIDValidity {
@@ -126,6 +130,9 @@ func (s *accountState) put(r mailboxRecord) {
 		}
 	}
 	if other := s.byDir[r.Dir]; other != nil {
+		if other.ID != r.ID {
+			s.countAdopted(s.byID[other.ID], -1)
+		}
 		s.bury(r.Dir, other.UIDValidity)
 		delete(s.byID, other.ID)
 	}
@@ -133,10 +140,22 @@ func (s *accountState) put(r mailboxRecord) {
 	s.highWater = max(s.highWater, r.UIDValidity)
 }
 
+// countAdopted counts r, if it was adopted, n times.
+func (s *accountState) countAdopted(r *mailboxRecord, n int) {
+	if r == nil || r.Adopted == nil {
+		return
+	}
+	kind := decodeForeign(r.Adopted).kind
+	if s.adopted[kind] += n; s.adopted[kind] == 0 {
+		delete(s.adopted, kind)
+	}
+}
+
 // forget drops the record of id and leaves a tombstone.
 func (s *accountState) forget(id index.MailboxID) {
 	if r := s.byID[id]; r != nil {
 		s.changes++
+		s.countAdopted(r, -1)
 		delete(s.byID, id)
 		delete(s.byDir, r.Dir)
 		s.bury(r.Dir, r.UIDValidity)

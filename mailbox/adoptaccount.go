@@ -15,22 +15,42 @@ import (
 // takes it along: the one that the account came from.
 func (a *Account) foreignDefault() (kind foreignKind) {
 	a.file.view(func(st *accountState) {
-		for _, r := range st.byID {
-			if r.Adopted == nil || kind == foreignDovecot {
-				continue
-			}
-			kind = decodeForeign(r.Adopted).kind
+		switch {
+		case st.adopted[foreignDovecot] > 0:
+			kind = foreignDovecot
+		case st.adopted[foreignCourier] > 0:
+			kind = foreignCourier
 		}
 	})
 	return kind
 }
 
+// foreignCounter is what foreignUIDValidity read last. Account.mu guards it.
+type foreignCounter struct {
+	root  maildir.Stamp // as it was then, and any later change shows; zero: none
+	value uint32
+}
+
 // foreignUIDValidity is the last UIDVALIDITY that Dovecot gave in the account;
-// 0 if it never did. Ours are above it (rule X2).
+// 0 if it never did. Ours are above it (rule X2). It is in the name of a file:
+// the root is read again only if it has changed, as it may have many mailboxes.
 func (a *Account) foreignUIDValidity() uint32 {
+	root, serr := maildir.StampOf(a.tree.Root())
+	a.mu.Lock()
+	known := a.foreign
+	a.mu.Unlock()
+	if serr == nil && root == known.root {
+		return known.value
+	}
 	v, err := maildir.ReadUIDValidity(a.tree.Root())
 	if err != nil {
 		a.log.Warn("cannot read the UIDVALIDITY counter of Dovecot", "err", err)
+		return v
+	}
+	if serr == nil && root.Settled(a.st.o.FS.Now(), maildir.NetworkGranule) {
+		a.mu.Lock()
+		a.foreign = foreignCounter{root, v}
+		a.mu.Unlock()
 	}
 	return v
 }

@@ -44,6 +44,12 @@ func (mb *Mailbox) leaveForeign() {
 	}
 }
 
+// leavesList reports that the end of the mailbox writes a list for another
+// server.
+func (mb *Mailbox) leavesList() bool {
+	return mb.foreign.stamps.kind != foreignNone || mb.o.Foreign != nil && mb.o.Foreign.Default() != foreignNone
+}
+
 // errForeignWrote is why a list is not written: the next load must read it.
 var errForeignWrote = errors.New("mailbox: another server wrote the list while roost served the mailbox; it is read at the next load")
 

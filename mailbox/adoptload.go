@@ -387,6 +387,9 @@ func (mb *Mailbox) recordForeign() error {
 		UIDValidity: ix.UIDValidity(), ID: ix.ID(),
 		UIDNext: ix.UIDNext() + index.CeilingUIDs, ModSeq: ix.HighestModSeq() + index.CeilingModSeqs,
 	}, fs.recorded)
+	if err == nil {
+		err = mb.o.Slot.sync()
+	}
 	if err != nil {
 		return fmt.Errorf("mailbox: record the other server's files: %w", err)
 	}

@@ -86,7 +86,7 @@ func tree(t *testing.T, dir string) (out []string) {
 func TestInspectFindings(t *testing.T) {
 	u := closedAccount(t, 6, func(a *Account, u User) {
 		mustCreate(t, a, "Work")
-		statusOf(t, a, "Work")
+		openOnce(t, a, "Work")
 	})
 	cur := filepath.Join(u.Path, "cur")
 	write := func(name, text string) {

@@ -229,7 +229,7 @@ func (in *inspector) journal(at disk.Dir, path string, files map[string]*inspect
 	}
 	known := in.state.byDir[path]
 	switch {
-	case rec.Missing && known != nil:
+	case rec.Missing && known != nil && known.UIDNext > 1: // else it never had messages, and needs none
 		in.find(Problem, "restore "+index.JournalName+" from a backup, then run roost fsck --restored; without one, roost keeps the UIDVALIDITY and gives new UIDs: clients load this mailbox again",
 			"%s is missing, and %s knows this mailbox (UIDVALIDITY %d)", index.JournalName, accountFileName, known.UIDValidity)
 		return

@@ -157,6 +157,9 @@ func (mb *Mailbox) load(ctx context.Context) error {
 	if err := mb.meetForeign(ctx, rec, adopted); err != nil {
 		return err
 	}
+	if mb.leavesList() {
+		mb.ix.Begin() // files are made for it anyway, and must not be the only ones
+	}
 	mb.watch()
 	mb.files.first = rec.Created
 	mb.files.wantScan = mb.files.first || mb.files.adopted != nil || !mb.provedEqual()
@@ -244,7 +247,7 @@ func (mb *Mailbox) openIndex(ctx context.Context) (index.Recovery, *adoption, er
 	if rec.Jumped != "" || len(rec.Damaged) > 0 || rec.Torn > 0 {
 		mb.log.Warn("index recovered", "jumped", rec.Jumped, "torn", rec.Torn, "damaged", rec.Damaged, "dropped", rec.Dropped.String())
 	}
-	if err := mb.settleIdentity(rec, c, adopted); err != nil {
+	if err := mb.settleIdentity(rec, io.Known, c, adopted); err != nil {
 		return rec, adopted, err
 	}
 	registered = true
@@ -252,8 +255,8 @@ func (mb *Mailbox) openIndex(ctx context.Context) (index.Recovery, *adoption, er
 }
 
 // settleIdentity takes a new UIDVALIDITY and id where the account says so, and
-// makes the account know the mailbox.
-func (mb *Mailbox) settleIdentity(rec index.Recovery, c claim, adopted *adoption) error {
+// makes the account know the mailbox, of which it knew was.
+func (mb *Mailbox) settleIdentity(rec index.Recovery, was index.Known, c claim, adopted *adoption) error {
 	if c.NewUIDValidity && !rec.NewUIDValidity || c.NewID {
 		v, err := mb.o.Slot.newUIDValidity(mb.ix.UIDValidity())
 		if err != nil {
@@ -268,10 +271,21 @@ func (mb *Mailbox) settleIdentity(rec index.Recovery, c claim, adopted *adoption
 		}
 		mb.log.Warn("mailbox gets a new UIDVALIDITY", "uidvalidity", v, "copy", c.NewID)
 	}
-	return mb.o.Slot.register(index.Known{
+	known := index.Known{
 		UIDValidity: mb.ix.UIDValidity(), ID: mb.ix.ID(),
-		UIDNext: mb.ix.UIDNext() + index.CeilingUIDs, ModSeq: mb.ix.HighestModSeq() + index.CeilingModSeqs,
-	}, adopted.pendingStamps())
+		UIDNext: mb.ix.UIDNext(), ModSeq: mb.ix.HighestModSeq(),
+	}
+	if !mb.ix.Blank() {
+		known.UIDNext += index.CeilingUIDs
+		known.ModSeq += index.CeilingModSeqs
+	}
+	if err := mb.o.Slot.register(known, adopted.pendingStamps()); err != nil {
+		return err
+	}
+	if rec.Created && was.UIDNext == 0 {
+		return nil // the first Wait of the index raises its ceilings, and so syncs
+	}
+	return mb.o.Slot.sync()
 }
 
 // adoptIndexLocked makes the state in memory that of mb.ix.

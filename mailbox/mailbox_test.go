@@ -55,6 +55,8 @@ func (s *testSlot) register(k index.Known, adopted []byte) error {
 	return nil
 }
 
+func (s *testSlot) sync() error { return nil }
+
 func (s *testSlot) raise(id index.MailboxID, uidNext imap.UID, modSeq ModSeq) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,6 +18,7 @@ type allocator interface {
 	claim(id index.MailboxID, uidValidity uint32) (claim, error)
 	newUIDValidity(seen uint32) (uint32, error)
 	register(known index.Known, adopted []byte) error
+	sync() error                                                     // makes what the others wrote durable; raise does too
 	raise(id index.MailboxID, uidNext imap.UID, modSeq ModSeq) error // exact: index adds the step
 	inPlace(dir disk.Dir) (bool, error)
 	name() string

@@ -33,6 +33,21 @@ func statusOf(t testing.TB, a *Account, name string) statusNumbers {
 	return statusNumbers{s.UIDValidity, s.UIDNext, s.HighestModSeq}
 }
 
+// openOnce selects a mailbox, so that it has an index.
+func openOnce(t testing.TB, a *Account, name string) {
+	t.Helper()
+	mb, err := a.Mailbox(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mb.Release()
+	v, err := mb.Open(t.Context(), true, &Barrier{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Close()
+}
+
 // wantJump checks that numbers went on far above what was told before.
 func wantJump(t *testing.T, what string, before, after statusNumbers) {
 	t.Helper()
@@ -50,7 +65,7 @@ func diskAccount(t *testing.T, n int) (*Store, *Account, User) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	statusOf(t, a, "INBOX")
+	openOnce(t, a, "INBOX")
 	closeLive(t, a)
 	for i := range n {
 		deliverFile(t, u.Path, "cur", fmt.Sprintf("%d.x:2,", i+1))

@@ -92,16 +92,16 @@ func (s *slot) claim(id index.MailboxID, uidValidity uint32) (claim, error) {
 }
 
 // newUIDValidity gives a UIDVALIDITY greater than every one that the account
-// ever gave out or saw, and than seen; it is durable on return.
+// ever gave out or saw, and than seen; sync makes it durable.
 func (s *slot) newUIDValidity(seen uint32) (uint32, error) {
 	return s.a.newUIDValidity(seen)
 }
 
 // register makes the mailbox known, or changes what is known of it. adopted
 // nil leaves that as it is. A mailbox that is known and the same keeps its
-// ceilings: raise lifts them before they are passed. It is durable on return.
+// ceilings: raise lifts them before they are passed. sync makes it durable.
 func (s *slot) register(known index.Known, adopted []byte) error {
-	return s.a.file.update(func(st *accountState) ([]byte, error) {
+	return s.a.file.append(func(st *accountState) ([]byte, error) {
 		dir := s.path()
 		r := mailboxRecord{
 			ID: known.ID, Dir: dir, UIDValidity: known.UIDValidity,
@@ -131,6 +131,11 @@ func (s *slot) register(known index.Known, adopted []byte) error {
 		}
 		return encodeMailbox(&r), nil
 	})
+}
+
+// sync makes what register and newUIDValidity wrote durable.
+func (s *slot) sync() error {
+	return s.a.file.update(func(*accountState) ([]byte, error) { return nil, nil })
 }
 
 // raise lifts the ceilings to uidNext and modSeq, which the caller chose a step

@@ -49,7 +49,7 @@ func statusOnce(ctx context.Context, open func() (*Reach, error), items StatusIt
 		return Status{}, err
 	}
 	defer mb.Release()
-	v, err := mb.Open(ctx, true, b)
+	v, err := mb.glance(ctx, true, b, "", nil)
 	if err != nil {
 		return Status{}, fmt.Errorf("mailbox: status: %w", err)
 	}

@@ -154,8 +154,11 @@ func (mb *Mailbox) heartbeat() {
 		return
 	}
 	mb.files.beat = time.Now()
+	ix := mb.index()
+	if ix.Blank() {
+		return // nothing of it can be lost
+	}
 	mb.mu.Lock()
-	ix := mb.ix
 	_, err := mb.applyLocked(&index.Batch{Heartbeat: true})
 	mb.mu.Unlock()
 	if err == nil {
@@ -193,7 +196,7 @@ func (mb *Mailbox) prove(ctx context.Context) {
 	if len(mb.work.deferred)+len(mb.work.moving)+len(mb.work.reserved) > 0 || mb.writableLocked() != nil {
 		return
 	}
-	if s := indexStamps(before); s != mb.ix.Stamps() {
+	if s := indexStamps(before); s != mb.ix.Stamps() && !mb.ix.Blank() {
 		if _, err := mb.applyLocked(&index.Batch{Stamps: &s}); err != nil {
 			mb.log.Debug("store stamps", "err", err)
 		}
@@ -309,7 +312,7 @@ func (mb *Mailbox) finishFiles(ctx context.Context) {
 	mb.syncDirs()
 	mb.mu.Lock()
 	mb.ended = nil // prove writes
-	if mb.firstRecent > mb.ix.FirstRecent() && mb.writableLocked() == nil {
+	if mb.firstRecent > mb.ix.FirstRecent() && !mb.ix.Blank() && mb.writableLocked() == nil {
 		if _, err := mb.applyLocked(&index.Batch{}); err != nil {
 			mb.log.Debug("store the first recent UID", "err", err)
 		}

@@ -201,6 +201,13 @@ func (mb *Mailbox) Open(ctx context.Context, readOnly bool, b *Barrier) (*View, 
 // openView is Open for a guest, whose rights are asked for once changes of them
 // reach the View; "" is the owner.
 func (mb *Mailbox) openView(ctx context.Context, readOnly bool, b *Barrier, guest string, rights func() Rights) (*View, error) {
+	mb.index().Begin()
+	return mb.glance(ctx, readOnly, b, guest, rights)
+}
+
+// glance is openView for a look that makes no journal for a mailbox without
+// messages: with thousands of them, STATUS would make as many files.
+func (mb *Mailbox) glance(ctx context.Context, readOnly bool, b *Barrier, guest string, rights func() Rights) (*View, error) {
 	if err := mb.refresh(ctx); err != nil {
 		return nil, err
 	}
