@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -223,5 +224,16 @@ func TestCacheCompactBeyondRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustHave(t, ix, 1024, func(i int) bool { return i <= 1000 })
+	}
+}
+
+// The hash of a base is FNV-1a, which files of earlier versions have.
+func TestHashBase(t *testing.T) {
+	for _, base := range []string{"", "a", "1700000000.M1P2.host", "\xff\x00é"} {
+		h := fnv.New64a()
+		h.Write([]byte(base))
+		if got := hashBase(base); got != h.Sum64() {
+			t.Errorf("%q: %x, want %x", base, got, h.Sum64())
+		}
 	}
 }
