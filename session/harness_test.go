@@ -66,7 +66,7 @@ func startHarness(h *harness, change func(*mailbox.Options, *Options)) *harness 
 	}
 	mo := mailbox.Options{FS: disk.OS(), Fsync: index.FsyncNever}
 	opt := Options{
-		Auth:      auth.New(auth.Options{Users: users, Throttle: auth.ThrottleOptions{Trusted: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}}),
+		Auth: auth.New(auth.Options{Users: users, Throttle: auth.ThrottleOptions{Trusted: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}}),
 		Mail: func(u auth.User) (mailbox.User, error) {
 			if u.Name == testUser {
 				return mailbox.User{Name: testUser, Path: h.home}, nil
