@@ -130,6 +130,9 @@ func (a *Account) createFor(ctx context.Context, m maildir.Mailbox, uses []strin
 			return "", fmt.Errorf("mailbox: create: %w", errors.Join(err, a.remove(ctx, m)))
 		}
 	}
+	if err := mb.o.Slot.sync(); err != nil { // MAILBOXID is told without a barrier
+		return "", fmt.Errorf("mailbox: create: %w", err)
+	}
 	return mb.ID(), nil
 }
 
