@@ -9,7 +9,7 @@ FUZZTIME ?= 60s
 EXHAUSTIVE := Every|Blocks|Parts|Model|Cursor|Crash|TreeFaults
 CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/null)
 
-.PHONY: build run test check fuzz migrate-test bench scale compare clean rfc crash crash-long
+.PHONY: build run test check fuzz migrate-test bench scale compare clean rfc crash crash-long interop
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o roost .
@@ -54,10 +54,17 @@ migrate-test: build
 
 # Kill it, cut its power, fill its disk: docs/durability.md. A few minutes;
 # crash-long takes HOURS. Some of it needs root, and is skipped without.
+CRASH ?=
 HOURS ?= 8
 crash: build
-	$(GO) run ./tools/crash -roost ./roost
+	$(GO) run ./tools/crash -roost ./roost $(CRASH)
 	$(GO) test ./session -timeout 20m -run TestDamage -damage.all
+
+# The real NeoMutt, notmuch and mbsync on one Maildir, half a minute; part of
+# crash too, where they are installed. Installs what is missing (root, Debian).
+interop: build
+	tools/crash/setup.sh
+	$(GO) run ./tools/crash -roost ./roost -only F18
 
 crash-long: build
 	$(GO) run ./tools/crash -roost ./roost -hours $(HOURS)

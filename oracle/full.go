@@ -63,13 +63,15 @@ func (r *Run) fullOnce(home, at string, free int64, restart bool) error {
 	if err := s.Start(); err != nil {
 		return err
 	}
-	if err := create(s, "A"); err != nil {
+	if err := create(s, "A", "Old", "Gone", "Gone2"); err != nil {
 		return err
 	}
-	if err := fill(s, l, "INBOX", 60); err != nil {
-		return err
+	for name, n := range map[string]int{"INBOX": 60, "Old": 3} {
+		if err := fill(s, l, name, n); err != nil {
+			return err
+		}
 	}
-	if err := l.Verify(s, 0, "INBOX", "A"); err != nil {
+	if err := l.Verify(s, 0, "INBOX", "A", "Old"); err != nil {
 		return err
 	}
 	ballast, err := fillDisk(at, free)
@@ -109,8 +111,11 @@ func (r *Run) fullOnce(home, at string, free int64, restart bool) error {
 	if !ok {
 		return fmt.Errorf("after space was freed: %w\n%s", again, last(s.Log(), 2500))
 	}
+	if err := create(s, "Fresh"); err != nil { // it may be there
+		return err
+	}
 	for range 2 {
-		if err := l.Verify(s, 5*time.Second, "INBOX", "A"); err != nil {
+		if err := l.Verify(s, 5*time.Second, "INBOX", "A", "Renamed", "Fresh"); err != nil {
 			return fmt.Errorf("after space was freed: %w", err)
 		}
 		s.Stop(sigkill)
@@ -118,7 +123,10 @@ func (r *Run) fullOnce(home, at string, free int64, restart bool) error {
 			return err
 		}
 	}
-	return outcome(s, l)
+	if err := l.Verify(s, 5*time.Second, "INBOX", "A", "Renamed", "Fresh"); err != nil {
+		return err
+	}
+	return errors.Join(outcome(s, l), s.ended())
 }
 
 // fillDisk leaves free octets on a file system, or no inode if free is
@@ -225,9 +233,18 @@ func worksOnFull(s *Server, l *Ledger) error {
 	if err := refused("MOVE", err); err != nil {
 		return err
 	}
-	if _, err = c.Do("CREATE Fresh"); refused("CREATE", err) != nil {
-		return refused("CREATE", err)
+	for _, cmd := range []string{"CREATE Fresh", "SUBSCRIBE A", "UNSUBSCRIBE INBOX", `SETMETADATA A (/private/comment "full")`} {
+		if _, err = c.Do("%s", cmd); refused(cmd, err) != nil {
+			return refused(cmd, err)
+		}
 	}
+	// What empties a disk works, and RENAME, which needs no space.
+	for _, cmd := range []string{"RENAME Old Renamed", "DELETE Gone", "DELETE Gone2"} {
+		if _, err := c.Do("%s", cmd); err != nil {
+			return fmt.Errorf("%s: %w", cmd, err)
+		}
+	}
+	l.Renamed("Old", "Renamed")
 	sums, uids = sumsOf(list[10:20])
 	b = l.Removing("INBOX", sums...)
 	for _, cmd := range []string{"UID STORE %s +FLAGS.SILENT (\\Deleted)", "UID EXPUNGE %s"} {

@@ -223,6 +223,14 @@ func (l *Ledger) Storing(name, flag string, on bool, sums ...Sum) (done func()) 
 	}
 }
 
+// Renamed says that a mailbox has another name now.
+func (l *Ledger) Renamed(from, to string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.boxes[to] = l.box(from)
+	delete(l.boxes, from)
+}
+
 // An Owned is a message that one worker may use until the next crash.
 type Owned struct {
 	Box string

@@ -46,6 +46,7 @@ func Experiments() []Experiment {
 		{"F14b", "thousands of clients that idle, are silent, slow or do not read", crowd},
 		{"F15", "SIGTERM, twice, and a second server", drain},
 		{"F17", "renamers at full speed", torture},
+		{"F18", "NeoMutt, notmuch and mbsync on the Maildir", programs},
 		{"F19", "restarts under load with clients that come back", restarts},
 	}
 }
