@@ -43,7 +43,7 @@ func benchSession(b *testing.B, n int, content string) *Session {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { s.cleanUp() })
-	s.account, s.state = account, authenticated
+	s.account, s.access, s.state = account, account.Access(testUser), authenticated
 	sel := selectCmd{name: "INBOX"}
 	if err := sel.run(b.Context(), s); err != nil {
 		b.Fatal(err)
@@ -96,6 +96,9 @@ func BenchmarkLarge(b *testing.B) {
 		"UID SEARCH RETURN (ALL) UNSEEN",
 		"SEARCH SINCE 1-Feb-2020",
 		"SEARCH LARGER 10",
+		"SORT (DATE) UTF-8 ALL",
+		"SORT (SUBJECT) UTF-8 ALL",
+		"THREAD REFERENCES UTF-8 ALL",
 	} {
 		b.Run(line, func(b *testing.B) { benchLine(b, s, line) })
 	}
