@@ -85,9 +85,11 @@ func runSearch(ctx context.Context, plan *searchPlan, src searchSource, memory *
 	}
 	r.first, r.total = int(first-1), int(last-first+1)
 	workers := 1
+	if plan.maxLevel >= levelFacts { // what is not known costs system calls
+		workers = max(2, runtime.GOMAXPROCS(0))
+	}
 	if plan.maxLevel >= levelHeader {
-		// Smaller blocks share out large messages more evenly.
-		r.size, workers = 64, max(2, runtime.GOMAXPROCS(0))
+		r.size = 64 // smaller blocks share out large messages more evenly
 	}
 	r.hits = make([]searchBits, (r.total+r.size-1)/r.size)
 	progress := opts.Progress
