@@ -123,6 +123,11 @@ func (ix *Index) open(l *loader, rec *Recovery) error {
 	ix.file, ix.info, ix.hdr, ix.seed = l.file, info, l.hdr, l.seed
 	ix.end, ix.alloc, ix.grow = l.end, l.size, growMin
 	ix.seq, ix.synced, ix.syncedOff = l.seq, l.seq, l.end
+	if !l.clean && l.seq >= l.hdr.firstSeq && ix.readOnly == nil {
+		// Its process may have been killed before its sync, and the power may
+		// still fail: the first Wait syncs what will be told now.
+		ix.synced, ix.syncedOff = l.seq-1, min(l.synced, l.end)
+	}
 	ix.pos.Store(ix.seq)
 	ix.important, ix.clean = l.seq, l.clean
 	ix.definedNames, ix.definedSets = len(*ix.words.names.Load()), len(ix.words.ids)

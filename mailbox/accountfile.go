@@ -62,6 +62,8 @@ type accountFile struct {
 	dir disk.Dir // not owned
 	log *slog.Logger
 
+	smu sync.Mutex // held by settle; taken before wmu
+
 	wmu    sync.Mutex // serialises writers, held across their writes and syncs; taken before mu
 	file   disk.File  // nil before the first write
 	seed   uint64
@@ -70,7 +72,7 @@ type accountFile struct {
 	alloc  int64  // size of the file: zeroes from end on
 	base   int64  // size after the last compaction
 	broken bool   // what is on the disk is not known: write everything anew first
-	owing  bool   // what append wrote may not be durable
+	synced uint64 // the last frame that is durable
 
 	mu    sync.Mutex // guards state
 	state *accountState
@@ -130,6 +132,7 @@ func (af *accountFile) load(file disk.File) error {
 	}
 	res := parseAccountFrames(data, seed, af.state)
 	af.seed, af.seq, af.end, af.base = seed, res.seq, res.end, res.end
+	af.synced = 0 // a process that was killed may not have come to its sync
 	af.alloc = max(info.Size, res.end)
 	af.file, af.broken = file, false
 	if res.damaged > 0 {
@@ -261,14 +264,13 @@ func (af *accountFile) view(fn func(*accountState)) {
 // update writes the records that fn makes of the state. On return they are
 // durable and in the state; after an error they are in neither, and unless only
 // space was missing, the file is written anew at the next update. fn may return
-// nil to add nothing; it must not change the state. What append wrote is durable
-// then, too.
+// nil to do nothing; it must not change the state.
 func (af *accountFile) update(fn func(*accountState) ([]byte, error)) error {
 	return af.write(fn, false, true)
 }
 
-// append is update for records that need not be durable before an update that
-// comes later: mailboxes that are loaded one after the other share its sync.
+// append is update for records that are durable only after settle or an update
+// that comes later. In the state they are at once, and stay there.
 func (af *accountFile) append(fn func(*accountState) ([]byte, error)) error {
 	return af.write(fn, false, false)
 }
@@ -281,13 +283,8 @@ func (af *accountFile) write(fn func(*accountState) ([]byte, error), reserved, d
 	af.mu.Lock()
 	payload, err := fn(af.state)
 	af.mu.Unlock()
-	switch {
-	case err != nil:
+	if err != nil || len(payload) == 0 {
 		return err
-	case len(payload) == 0 && durable:
-		return af.settle()
-	case len(payload) == 0:
-		return nil
 	}
 	if len(payload) > accountFrameMax {
 		return fmt.Errorf("mailbox: write %s: %w", accountFileName, ErrLimit)
@@ -311,26 +308,48 @@ func (af *accountFile) write(fn func(*accountState) ([]byte, error), reserved, d
 	}
 	af.end += int64(len(frame))
 	af.seq++
-	af.owing = !durable
+	if durable {
+		af.synced = af.seq // and all before
+	}
 	af.mu.Lock()
 	defer af.mu.Unlock()
 	return af.state.apply(payload)
 }
 
-// settle makes what append wrote durable. wmu must be held.
-func (af *accountFile) settle() (err error) {
-	if !af.owing {
+// settle makes what append wrote before it durable. Those who wait for each
+// other here share one sync, and others may append meanwhile: mailboxes that are
+// loaded together cost one.
+func (af *accountFile) settle() error {
+	af.smu.Lock()
+	defer af.smu.Unlock()
+	af.wmu.Lock()
+	if af.broken && af.synced < af.seq {
+		defer af.wmu.Unlock()
+		return af.settled(af.rewrite())
+	}
+	file, seq, done := af.file, af.seq, af.synced >= af.seq
+	af.wmu.Unlock()
+	if done {
 		return nil
 	}
-	if af.broken {
-		err = af.rewrite()
-	} else if err = af.file.Sync(); err != nil {
+	err := file.Sync()
+	af.wmu.Lock()
+	defer af.wmu.Unlock()
+	switch {
+	case file != af.file && !af.broken:
+		return nil // written anew meanwhile: everything is durable
+	case err == nil && file == af.file:
+		af.synced = max(af.synced, seq)
+	default:
 		af.broken = true
 	}
+	return af.settled(err)
+}
+
+func (af *accountFile) settled(err error) error {
 	if err != nil {
 		return fmt.Errorf("mailbox: write %s: %w", accountFileName, diskErr(err))
 	}
-	af.owing = false
 	return nil
 }
 
@@ -380,7 +399,7 @@ func (af *accountFile) rewrite() error {
 	if err := af.dir.Sync(); err != nil {
 		return err
 	}
-	af.broken, af.owing = false, false
+	af.broken, af.synced = false, seq
 	return nil
 }
 

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"roost/index"
 )
@@ -54,8 +55,35 @@ func (b *Barrier) Wait() error {
 	waits := b.waits
 	b.waits = nil
 	b.mu.Unlock()
-	for _, w := range waits {
-		if err := w.wait(); err != nil {
+	if len(waits) == 1 {
+		return waits[0].wait()
+	}
+	return waitAll(waits)
+}
+
+// waitsAtOnce is how many journals are synced side by side: the file system
+// makes one commit of several.
+const waitsAtOnce = 8
+
+// waitAll waits for all of waits and gives the first error.
+func waitAll(waits []barrierWait) error {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	errs := make([]error, len(waits))
+	for range min(waitsAtOnce, len(waits)) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(waits) {
+					return
+				}
+				errs[i] = waits[i].wait()
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
 			return err
 		}
 	}

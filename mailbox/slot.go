@@ -135,13 +135,13 @@ func (s *slot) register(known index.Known, adopted []byte) error {
 
 // sync makes what register and newUIDValidity wrote durable.
 func (s *slot) sync() error {
-	return s.a.file.update(func(*accountState) ([]byte, error) { return nil, nil })
+	return s.a.file.settle()
 }
 
 // raise lifts the ceilings to uidNext and modSeq, which the caller chose a step
 // above what is in use. It is durable on return.
 func (s *slot) raise(id index.MailboxID, uidNext imap.UID, modSeq ModSeq) error {
-	return s.a.file.updateAlways(func(st *accountState) ([]byte, error) {
+	err := s.a.file.write(func(st *accountState) ([]byte, error) {
 		old := st.byID[id]
 		if old == nil {
 			return nil, fmt.Errorf("mailbox: raise ceilings of an unknown mailbox: %w", ErrGone)
@@ -152,7 +152,11 @@ func (s *slot) raise(id index.MailboxID, uidNext imap.UID, modSeq ModSeq) error 
 			return nil, nil
 		}
 		return encodeMailbox(&r), nil
-	})
+	}, true, false)
+	if err != nil {
+		return err
+	}
+	return s.a.file.settle() // also a record of register's
 }
 
 // inPlace reports whether the path of the mailbox still names the directory
