@@ -1,0 +1,575 @@
+package mailbox
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"roost/disk"
+	"roost/disk/disktest"
+	"roost/index"
+)
+
+// A town is a Store with users who share.
+type town struct {
+	t    testing.TB
+	fsys disk.FS
+	dir  string
+	st   *Store
+	gone map[string]bool // users whom the users file does not have any more
+}
+
+func newTown(t testing.TB, fsys disk.FS, dir string, users []string, change func(*Options)) *town {
+	t.Helper()
+	tn := &town{t: t, fsys: fsys, dir: dir, gone: map[string]bool{}}
+	for _, name := range users {
+		if err := makeRoot(fsys, tn.user(name).Path, CreateAlways); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tn.st = newTestStore(t, fsys, func(o *Options) {
+		o.Shared = SharedOptions{
+			Prefix: "shared/",
+			Users:  func() ([]string, error) { return users, nil },
+			Find: func(name string) (User, error) {
+				if !slices.Contains(users, name) || tn.gone[name] {
+					return User{}, ErrNotExist
+				}
+				return tn.user(name), nil
+			},
+		}
+		if change != nil {
+			change(o)
+		}
+	})
+	return tn
+}
+
+func (tn *town) user(name string) User {
+	return User{Name: name, Path: filepath.Join(tn.dir, hex.EncodeToString([]byte(name)))}
+}
+
+// open gives the account of a user, and what the user reaches.
+func (tn *town) open(name string) (*Account, *Access) {
+	tn.t.Helper()
+	a, err := tn.st.Open(tn.t.Context(), tn.user(name))
+	if err != nil {
+		tn.t.Fatal(err)
+	}
+	tn.t.Cleanup(a.Release)
+	return a, a.Access(name)
+}
+
+func (x *Access) mustSet(t testing.TB, name, identifier, rights string) {
+	t.Helper()
+	r, ok := ParseRights(rights)
+	if !ok {
+		t.Fatalf("rights %q", rights)
+	}
+	if err := x.SetACL(t.Context(), name, Need{All: RightAdmin}, identifier, RightsReplace, r); err != nil {
+		t.Fatalf("set the rights of %s on %s: %v", identifier, name, err)
+	}
+}
+
+// names gives what a user sees of others, with the rights.
+func (x *Access) names(t testing.TB) string {
+	t.Helper()
+	list, err := x.List(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, l := range list {
+		if x.others(l.Name) {
+			out = append(out, l.Name+":"+l.Rights.letters())
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// check holds the directory of who shares against the open accounts.
+func (tn *town) check() {
+	tn.t.Helper()
+	s := tn.st.sharing
+	by := map[string]map[string]struct{}{}
+	for owner, grants := range s.owners {
+		for identifier := range grants {
+			if by[identifier] == nil {
+				by[identifier] = map[string]struct{}{}
+			}
+			by[identifier][owner] = struct{}{}
+		}
+	}
+	if !maps.EqualFunc(by, s.by, maps.Equal) {
+		tn.t.Errorf("owners by identifier %v, identifiers by owner %v", s.by, s.owners)
+	}
+	for _, a := range tn.st.accounts {
+		var grants map[string]Rights
+		entries := 0
+		a.file.view(func(st *accountState) {
+			grants = st.grants()
+			for _, list := range st.acls.of {
+				entries += len(list)
+			}
+			if entries != st.acls.n {
+				tn.t.Errorf("%s: %d entries, counted as %d", a.user, entries, st.acls.n)
+			}
+		})
+		if !maps.Equal(grants, s.owners[a.user]) && len(grants)+len(s.owners[a.user]) > 0 {
+			tn.t.Errorf("%s shares %v, known is %v", a.user, grants, s.owners[a.user])
+		}
+	}
+}
+
+// The rights are in roost.account: they are there after a restart, before the owner
+// logs in, and through what the file goes through.
+func TestRightsSurvive(t *testing.T) {
+	fsys := disktest.NewMem()
+	users := []string{"alice", "bob"}
+	tn := newTown(t, fsys, "/mail", users, nil)
+	a, alice := tn.open("alice")
+	mustCreate(t, a, "Work", "Work/Old", "Other")
+	alice.mustSet(t, "Work", "bob", "lrs")
+	alice.mustSet(t, "Work", "-carol", "w")
+	alice.mustSet(t, "Work/Old", Anyone, "lr")
+	alice.mustSet(t, "Other", "bob", "lr")
+	if err := a.Rename(t.Context(), "Work", "Moved"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Delete(t.Context(), "Other"); err != nil {
+		t.Fatal(err)
+	}
+	tn.check()
+	const want = "shared:  shared/alice: shared/alice/Moved:lrs shared/alice/Moved/Old:lr"
+	see := func(tn *town) {
+		t.Helper()
+		_, bob := tn.open("bob")
+		if got := bob.names(t); got != strings.ReplaceAll(want, ":  ", ": ") {
+			t.Errorf("bob sees %q", got)
+		}
+	}
+	see(tn)
+	a.file.wmu.Lock()
+	err := a.file.rewrite()
+	a.file.wmu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range tn.st.accounts {
+		for x.refs > 0 {
+			x.Release()
+		}
+	}
+	tn.st.Close()
+	see(newTown(t, fsys, "/mail", users, nil))
+}
+
+// A record of the list, as it is in files from now on.
+func TestACLRecord(t *testing.T) {
+	id := index.MailboxID{1, 2, 3}
+	got := hex.EncodeToString(encodeACL(id, "-bob", RightLookup|RightRead|RightAdmin))
+	const want = "1e070110010203000000000000000000000000000f042d626f6210036c7261"
+	if got != want {
+		t.Errorf("record %s", got)
+	}
+	st := newAccountState()
+	rec, _ := hex.DecodeString(want)
+	unknown := newRecord(recACL).bytes(tagID, id[:]).bytes(tagIdentifier, []byte("x")).bytes(tagRights, []byte("l!r")).done()
+	if err := errors.Join(st.apply(rec), st.apply(unknown)); err != nil {
+		t.Fatal(err)
+	}
+	if l := st.acls.of[id]; l["-bob"] != RightLookup|RightRead|RightAdmin || l["x"] != RightLookup|RightRead || st.acls.n != 2 {
+		t.Errorf("read as %v", l)
+	}
+	if err := st.apply(encodeACL(id, "-bob", 0)); err != nil || len(st.acls.of[id]) != 1 || st.acls.n != 1 {
+		t.Errorf("%v, %v", st.acls.of, err)
+	}
+	for _, bad := range [][]byte{newRecord(recACL).bytes(tagIdentifier, []byte("x")).done(), newRecord(recACL).bytes(tagID, id[:]).done()} {
+		if err := st.apply(bad); !errors.Is(err, errRecord) {
+			t.Errorf("%x: %v", bad, err)
+		}
+	}
+}
+
+func TestRightsOf(t *testing.T) {
+	const l, r, w = RightLookup, RightRead, RightWrite
+	list := acl{"bob": l | r, Anyone: w, "-carol": w, "-" + Anyone: r, "--dash": l, "-dash": w}
+	for user, want := range map[string]Rights{"bob": l | w, "carol": 0, "dave": w, "dash": 0, "-dash": w, "-carol": w, "": w} {
+		if got := list.of(user); got != want {
+			t.Errorf("%q has %q, want %q", user, got, want)
+		}
+	}
+	if got := AllRights.String(); got != "lrswipkxteacd" {
+		t.Errorf("all rights are %q", got)
+	}
+	for text, want := range map[string]string{"": "", "d": "ted", "c": "kxc", "x": "xc", "e": "ed", "lrlr": "lr", "cd": "kxtecd"} {
+		if got, ok := ParseRights(text); !ok || got.String() != want {
+			t.Errorf("%q is %q, %v", text, got, ok)
+		}
+	}
+	for _, text := range []string{"L", "q", "0", "l r", "é"} {
+		if _, ok := ParseRights(text); ok {
+			t.Errorf("%q are rights", text)
+		}
+	}
+}
+
+// Names of users are levels, whatever is in them.
+func TestOddOwners(t *testing.T) {
+	users := []string{"bob", "a.b@example.org", "100%", "*", "=2A", "Jürgen", ".hidden", "~root", "INBOX", "with space", `q"\`, "inbox"}
+	for _, sep := range []byte{'/', '.'} {
+		tn := newTown(t, disktest.NewMem(), "/mail", users, func(o *Options) { o.Separator, o.Shared.Prefix = sep, "Other users"+string(sep) })
+		_, bob := tn.open("bob")
+		for _, owner := range users[1:] {
+			a, access := tn.open(owner)
+			mustCreate(t, a, "Box")
+			access.mustSet(t, "Box", "bob", "lr")
+			access.mustSet(t, "INBOX", "bob", "lr")
+		}
+		list, err := bob.List(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, l := range list {
+			if strings.ContainsAny(l.Name, `*%"\`) || strings.Count(l.Name, string(sep)) > 2 {
+				t.Errorf("name %q", l.Name)
+			}
+			if !l.Exists {
+				continue
+			}
+			r, err := bob.Mailbox(t.Context(), l.Name, Need{All: RightRead})
+			if err != nil {
+				t.Errorf("%s: %v", l.Name, err)
+				continue
+			}
+			if got := bob.NameOf(r.Mailbox); got != l.Name {
+				t.Errorf("%q is called %q", l.Name, got)
+			}
+			r.Release()
+			n++
+		}
+		if n != 1+2*(len(users)-1) {
+			t.Errorf("%d mailboxes: %v", n, list)
+		}
+	}
+}
+
+func FuzzOwnerName(f *testing.F) {
+	for _, s := range []string{"alice", "=2E", "=2e", "a=", "..", "=00", "é"} {
+		f.Add(s)
+	}
+	s := &sharing{st: &Store{o: Options{Separator: '.'}}}
+	f.Fuzz(func(t *testing.T, text string) {
+		if owner, ok := s.ownerOf(text); ok && s.nameOf(owner) != text {
+			t.Errorf("%q is %q, which is called %q", text, owner, s.nameOf(owner))
+		}
+		if text == "" {
+			return
+		}
+		level := s.nameOf(text)
+		if owner, ok := s.ownerOf(level); !ok || owner != text || strings.ContainsAny(level, ".*%\x00\r\n") {
+			t.Errorf("%q is called %q, which is %q, %v", text, level, owner, ok)
+		}
+	})
+}
+
+// LIST opens the accounts of those who share and that its patterns may reach, no
+// others.
+func TestListOpensFew(t *testing.T) {
+	users := []string{"bob"}
+	for i := range 40 {
+		users = append(users, fmt.Sprintf("user%02d", i))
+	}
+	fsys := disktest.NewMem()
+	first := newTown(t, fsys, "/mail", users, nil)
+	for _, name := range []string{"user07", "user11"} {
+		a, access := first.open(name)
+		mustCreate(t, a, "Box")
+		access.mustSet(t, "Box", "bob", "lr")
+	}
+	for _, a := range first.st.accounts {
+		for a.refs > 0 {
+			a.Release()
+		}
+	}
+	first.st.Close()
+	tn := newTown(t, fsys, "/mail", users, nil)
+	_, bob := tn.open("bob")
+	opened := func() int { return len(tn.st.accounts) - 1 }
+	list, err := bob.List(t.Context(), func(name string) bool { return false })
+	if err != nil || opened() != 0 || list[len(list)-1].Name != "shared" || !list[len(list)-1].HasChildren {
+		t.Errorf("%d accounts opened for %v, %v", opened(), list, err)
+	}
+	if _, err = bob.List(t.Context(), func(name string) bool { return name == "shared/user07" }); err != nil || opened() != 1 {
+		t.Errorf("%d accounts opened, %v", opened(), err)
+	}
+	if got := bob.names(t); opened() != 2 || !strings.Contains(got, "shared/user11/Box:lr") {
+		t.Errorf("%d accounts opened for %s", opened(), got)
+	}
+	for _, name := range []string{"shared/user12/Box", "shared/user12", "shared/nobody", "shared/bob", "shared", "shared/user07/INBOX", "shared/user07/../user11/Box"} {
+		if _, err := bob.Mailbox(t.Context(), name, Need{}); !errors.Is(err, ErrNotExist) && !errors.Is(err, ErrName) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if opened() != 2 {
+		t.Errorf("%d accounts opened", opened())
+	}
+	tn.gone["user07"] = true // the users file has it no more
+	if got := bob.names(t); strings.Contains(got, "user07") || !strings.Contains(got, "user11") {
+		t.Errorf("bob sees %s", got)
+	}
+	tn.check()
+}
+
+// What guests write belongs to whom the Maildir belongs, also if the server is root
+// and every user has a uid: then this test gives the Maildirs to others.
+func TestFilesOfGuestsBelongToTheOwner(t *testing.T) {
+	dir := t.TempDir()
+	users := []string{"alice", "bob"}
+	tn := newTown(t, disk.OS(disk.GiveToOwner()), dir, users, nil)
+	uid := map[string]int{"alice": os.Getuid(), "bob": os.Getuid()}
+	for i, name := range users {
+		if os.Getuid() == 0 {
+			uid[name] = 23450 + i
+			if err := os.Chown(tn.user(name).Path, uid[name], uid[name]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	a, alice := tn.open("alice")
+	b, bob := tn.open("bob")
+	mustCreate(t, a, "Work")
+	mustCreate(t, b, "Mine")
+	alice.mustSet(t, "Work", "bob", "lrswipkxte")
+	var bar Barrier
+	reach := func(name string) *Reach {
+		t.Helper()
+		r, err := bob.Mailbox(t.Context(), name, Need{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.Release)
+		return r
+	}
+	work, mine := reach("shared/alice/Work"), reach("Mine")
+	for _, r := range []*Reach{work, mine} {
+		ap, err := r.NewAppend(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ap.Add(AppendMeta{Flags: Seen, Keywords: []string{"Word"}}, strings.NewReader("text"), 4); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := ap.Commit(t.Context(), &bar); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, way := range [][2]*Reach{{mine, work}, {work, mine}} {
+		v, err := way[0].Open(t.Context(), false, &bar)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.CopyTo(t.Context(), Seqs{{1, 1}}, way[1], nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Store(t.Context(), Seqs{{1, 1}}, StoreOp{Mode: StoreAdd, Flags: Flagged, Keywords: []string{"More"}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.MoveTo(t.Context(), Seqs{{1, 1}}, way[1], nil); err != nil {
+			t.Fatal(err)
+		}
+		v.Close()
+	}
+	if _, err := bob.Create(t.Context(), "shared/alice/Work/New", Need{All: RightCreate}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := bar.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range users {
+		files := 0
+		err := filepath.WalkDir(tn.user(name).Path, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := os.Lstat(path)
+			if err != nil {
+				return err
+			}
+			st := info.Sys().(*syscall.Stat_t)
+			if int(st.Uid) != uid[name] {
+				t.Errorf("%s belongs to uid %d, not %d", path, st.Uid, uid[name])
+			}
+			if info.Mode().IsRegular() {
+				files++
+				if strings.Contains(path, "/cur/") && st.Nlink != 1 {
+					t.Errorf("%s has %d links", path, st.Nlink)
+				}
+			}
+			return nil
+		})
+		if err != nil || files < 5 {
+			t.Errorf("%d files, %v", files, err)
+		}
+	}
+}
+
+// An owner gives and takes rights while guests work: a guest does nothing without
+// a right, and both see the same mailbox.
+func TestRightsWhileOthersWork(t *testing.T) {
+	tn := newTown(t, disktest.NewMem(), "/mail", []string{"alice", "bob", "carol"}, nil)
+	a, alice := tn.open("alice")
+	mustCreate(t, a, "Work")
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	guest := func(user string) {
+		_, access := tn.open(user)
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := access.work(t.Context()); err != nil {
+					t.Errorf("%s: %v", user, err)
+					return
+				}
+			}
+		})
+	}
+	guest("bob")
+	guest("carol")
+	for i := range 300 {
+		rights := Rights(i*2654435761>>5) & AllRights
+		for _, user := range []string{"bob", Anyone} {
+			if err := alice.SetACL(t.Context(), "Work", Need{}, user, RightsReplace, rights); err != nil {
+				t.Fatal(err)
+			}
+			rights ^= RightRead | RightExpunge | RightInsert
+		}
+	}
+	close(stop)
+	wg.Wait()
+	tn.check()
+	alice.mustSet(t, "Work", "bob", "")
+	alice.mustSet(t, "Work", Anyone, "")
+	_, bob := tn.open("bob")
+	if got := bob.names(t); got != "" {
+		t.Errorf("bob sees %s", got)
+	}
+	mb, err := a.Mailbox(t.Context(), "Work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mb.Release()
+	if err := mb.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// work does a few things in the shared mailbox. An error is one that no guest may
+// get.
+func (x *Access) work(ctx context.Context) error {
+	fine := func(err error) error {
+		for _, known := range []error{ErrNotExist, ErrPermission, ErrGone, ErrReadOnly, ErrExpunged} {
+			if errors.Is(err, known) {
+				return nil
+			}
+		}
+		return err
+	}
+	var b Barrier
+	if r, err := x.Mailbox(ctx, "shared/alice/Work", Need{All: RightInsert}); err == nil {
+		ap, err := r.NewAppend(ctx)
+		if err == nil {
+			if err = ap.Add(AppendMeta{Flags: Deleted | Seen, Keywords: []string{"Word"}}, strings.NewReader("text"), 4); err == nil {
+				_, _, err = ap.Commit(ctx, &b)
+			}
+			ap.Abort()
+		}
+		r.Release()
+		if err != nil {
+			return fine(err)
+		}
+	} else if fine(err) != nil {
+		return err
+	}
+	r, err := x.Mailbox(ctx, "shared/alice/Work", Need{All: RightRead})
+	if err != nil {
+		return fine(err)
+	}
+	defer r.Release()
+	v, err := r.Open(ctx, false, &b)
+	if err != nil {
+		return fine(err)
+	}
+	defer v.Close()
+	if n := v.Len(); n > 0 {
+		if _, err := v.Store(ctx, Seqs{{1, SeqNum(n)}}, StoreOp{Mode: StoreAdd, Flags: Flagged | Deleted}); fine(err) != nil {
+			return err
+		}
+		if _, err := v.Expunge(ctx, nil); fine(err) != nil {
+			return err
+		}
+	}
+	if _, err := v.Sync(SyncEverything); fine(err) != nil {
+		return err
+	}
+	return b.Wait()
+}
+
+// Two thousand Maildirs are looked at once; after that LIST costs what the sharers
+// have.
+func BenchmarkLookAtAll(b *testing.B) {
+	dir := b.TempDir()
+	users := make([]string, 2000)
+	for i := range users {
+		users[i] = fmt.Sprintf("user%04d", i)
+	}
+	tn := newTown(b, disk.OS(), dir, users, func(o *Options) { o.Linger = 1 })
+	for _, name := range users {
+		a, err := tn.st.Open(b.Context(), tn.user(name))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := a.Status(b.Context(), "INBOX", StatusItems{}, &Barrier{}); err != nil {
+			b.Fatal(err)
+		}
+		if name == "user0007" {
+			a.Access(name).mustSet(b, "INBOX", Anyone, "lr")
+		}
+		a.Release()
+	}
+	_, bob := tn.open("user0001")
+	tn.open("user0007") // as it stays for a while after somebody has looked into it
+	b.Run("look", func(b *testing.B) {
+		for b.Loop() {
+			s, err := newSharing(tn.st, tn.st.o.Shared)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := s.look(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("list", func(b *testing.B) {
+		for b.Loop() {
+			if list, err := bob.List(b.Context(), nil); err != nil || len(list) != 3 {
+				b.Fatalf("%v, %v", list, err)
+			}
+		}
+	})
+}
