@@ -76,6 +76,10 @@ func Run(ctx context.Context, o Options) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// Before anyone is greeted: from then on a signal ends it in an orderly way.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
 	for _, start := range p.starts {
 		go start() // ends with its closer
 	}
@@ -84,7 +88,7 @@ func Run(ctx context.Context, o Options) error {
 		p.log.Info("listening", "addr", l.Addr().String(), "tls", l.tls)
 	}
 	p.log.Info("roost is ready", "version", o.Version, "pid", os.Getpid())
-	return p.wait(ctx, cancel)
+	return p.wait(ctx, cancel, signals)
 }
 
 // open makes everything; what it gives closes that again, in reverse order,
@@ -227,10 +231,7 @@ func (p *process) closeListeners() {
 }
 
 // wait handles signals until it is time to end.
-func (p *process) wait(ctx context.Context, cancel context.CancelFunc) error {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	defer signal.Stop(signals)
+func (p *process) wait(ctx context.Context, cancel context.CancelFunc, signals <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
