@@ -14,7 +14,10 @@ import (
 func TestKilledBeforeSync(t *testing.T) {
 	m, dir := memRoot(t)
 	o := testOptions(m, dir)
-	ix, _ := mustOpen(t, o)
+	ix, _, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	mustApply(t, ix, &Batch{Adds: namesOnly(0, 3)})
 	if err := ix.Wait(ix.Pos()); err != nil {
 		t.Fatal(err)
