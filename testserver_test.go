@@ -126,6 +126,12 @@ func (s *testServer) run(t *testing.T, stdin string, args ...string) string {
 	return string(out)
 }
 
+// try is run of a verb that may fail.
+func (s *testServer) try(args ...string) (string, error) {
+	out, err := exec.Command(s.binary, args...).CombinedOutput()
+	return string(out), err
+}
+
 // start starts the server and waits until it greets.
 func (s *testServer) start(t *testing.T) {
 	t.Helper()
@@ -174,12 +180,14 @@ func (s *testServer) signal(t *testing.T, sig syscall.Signal) {
 }
 
 // dial logs in.
-func (s *testServer) dial() (*imapclient.Client, error) {
+func (s *testServer) dial() (*imapclient.Client, error) { return s.dialAs("u") }
+
+func (s *testServer) dialAs(user string) (*imapclient.Client, error) {
 	c, err := imapclient.DialInsecure(s.addr, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Login("u", "p").Wait(); err != nil {
+	if err := c.Login(user, "p").Wait(); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -188,7 +196,12 @@ func (s *testServer) dial() (*imapclient.Client, error) {
 
 func (s *testServer) mustDial(t *testing.T) *imapclient.Client {
 	t.Helper()
-	c, err := s.dial()
+	return s.mustDialAs(t, "u")
+}
+
+func (s *testServer) mustDialAs(t *testing.T, user string) *imapclient.Client {
+	t.Helper()
+	c, err := s.dialAs(user)
 	if err != nil {
 		t.Fatal(err)
 	}
