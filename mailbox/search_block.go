@@ -311,9 +311,6 @@ func (w *searchWorker) leaves(level int, open *searchBits) error {
 	}
 	defer w.memory.store(&w.learned)
 	for i := range ask.each {
-		if err := w.stop(); err != nil {
-			return err
-		}
 		err := w.message(level, i)
 		if errors.Is(err, ErrExpunged) {
 			open.clear(i)
@@ -330,6 +327,9 @@ func (w *searchWorker) leaves(level int, open *searchBits) error {
 func (w *searchWorker) message(level, i int) error {
 	if level == levelFacts {
 		return w.facts(i)
+	}
+	if err := w.stop(); err != nil {
+		return err
 	}
 	c := w.src.open(w.blk.first+SeqNum(i), &w.ahead)
 	defer c.Close()
@@ -410,6 +410,9 @@ func (w *searchWorker) facts(i int) error {
 			continue
 		}
 		if !f.knows(n.Kind) {
+			if err := w.stop(); err != nil {
+				return err
+			}
 			c := w.src.open(w.blk.first+SeqNum(i), &w.ahead)
 			err := f.learn(c, n.Kind)
 			c.Close()
