@@ -209,7 +209,7 @@ func (ix *Index) rebuildFrom(file disk.File, limit int64, rec *Recovery) error {
 	if err := l.load(); err != nil {
 		return err
 	}
-	rec.Damaged, rec.Dropped = l.damaged, l.dropped
+	rec.Damaged, rec.Dropped, rec.Lost = l.damaged, l.dropped, len(l.damaged) > 0
 	if l.hdr.uidValidity == 0 {
 		return ix.create(rec, false)
 	}
