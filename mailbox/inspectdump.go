@@ -58,6 +58,9 @@ func (st *Store) DumpAccount(u User, w io.Writer) error {
 		}
 		fmt.Fprintf(w, "annotation of %s %q %q\n", of, note.Name, note.Value)
 	})
+	s.acls.each(func(id index.MailboxID, identifier string, r Rights) {
+		fmt.Fprintf(w, "rights on %s of %q %s\n", id, identifier, r.letters())
+	})
 	if len(s.unknown) > 0 {
 		fmt.Fprintf(w, "records of a newer version %d\n", len(s.unknown))
 	}

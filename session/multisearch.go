@@ -74,8 +74,7 @@ func (f *mailboxFilter) match(s *Session, l *mailbox.Listed) bool {
 	case "PERSONAL", "INBOXES":
 		// Any mailbox of a Maildir may be one that mail is delivered to, so
 		// they are the same (RFC 5465 §6.3). Those of others are not personal.
-		others := s.access.SharedPrefix()
-		return others == "" || !strings.HasPrefix(l.Name, others) && l.Name+string(sep) != others
+		return !s.ofOthers(l.Name)
 	case "SUBSCRIBED":
 		return l.Subscribed
 	case "MAILBOXES":
@@ -89,6 +88,12 @@ func (f *mailboxFilter) match(s *Session, l *mailbox.Listed) bool {
 		}
 	}
 	return false
+}
+
+// ofOthers reports whether name is that of another user's mailbox, or a level above.
+func (s *Session) ofOthers(name string) bool {
+	others := s.access.SharedPrefix()
+	return others != "" && strings.HasPrefix(name+string(s.account.Separator()), others)
 }
 
 // filtersReach gives what Access.List wants: whether a filter may name a mailbox at
@@ -241,6 +246,14 @@ func (c *multiSearchCmd) resolve(ctx context.Context, s *Session) ([]string, err
 		if slices.ContainsFunc(c.sources, func(f mailboxFilter) bool { return f.match(s, l) }) {
 			seen[l.Name] = true
 			names = append(names, l.Name)
+		}
+	}
+	for _, f := range c.sources {
+		for _, name := range f.names {
+			if f.kind == "MAILBOXES" && !seen[name] && s.ofOthers(name) {
+				seen[name] = true // what is named needs no "l" (RFC 7377 §2.2)
+				names = append(names, name)
+			}
 		}
 	}
 	if len(names) > maxSearched {
