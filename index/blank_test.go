@@ -23,7 +23,7 @@ func TestKilledBeforeSync(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustApply(t, ix, &Batch{Adds: namesOnly(3, 2)}) // not waited for
-	next, _ := mustOpen(t, o) // ix is never used again
+	next, _ := mustOpen(t, o)                       // ix is never used again
 	if next.Len() != 5 {
 		t.Fatalf("%d rows after the kill", next.Len())
 	}

@@ -269,10 +269,20 @@ func (t *table) Name(r Row) Name {
 	return n
 }
 
-// InNew reports whether the file of row r is in new/, as last agreed.
-func (t *table) InNew(r Row) bool {
-	s, i := t.seg(r)
-	return unpackName(atomic.LoadUint64(&s.name[i])).Where&InNew != 0
+// EachInNew calls f with the messages from row r on whose files are in new/, as
+// last agreed, ascending.
+func (t *table) EachInNew(r Row, f func(Row)) {
+	n, segs := t.Len(), *t.segs.Load()
+	for int(r) < n {
+		s, i := segs[r/segmentRows], int(r%segmentRows)
+		names := s.name[i:min(segmentRows, i+n-int(r))]
+		for k := range names {
+			if v := atomic.LoadUint64(&names[k]); v&(uint64(InNew)<<32|goneBit) == uint64(InNew)<<32 {
+				f(r + Row(k))
+			}
+		}
+		r += Row(len(names))
+	}
 }
 
 // Base is the base of row r. The string stays valid, but keeps the names of

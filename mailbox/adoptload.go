@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -355,28 +354,6 @@ func (mb *Mailbox) adoptionDone() error {
 		return err
 	}
 	return mb.recordForeign()
-}
-
-// settleForeign ends the messages that the other server expunged, before
-// anyone is told of them: the watch was there before the scan that did not see
-// them, so that after the settle window a fence proves what the index otherwise
-// believes after two scans only. The caller has the token.
-func (mb *Mailbox) settleForeign(ctx context.Context) {
-	st := &mb.files
-	if !mb.foreign.jump || !st.watched || st.massive || len(st.limbo) == 0 {
-		return
-	}
-	breaks, now := mb.queue.Breaks(), time.Now()
-	for row := range st.limbo {
-		st.missing[row] = missing{since: now, breaks: breaks}
-	}
-	timer := time.NewTimer(settleTime)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		mb.settle(ctx)
-	case <-ctx.Done():
-	}
 }
 
 // recordForeign makes the account know the stamps.

@@ -318,6 +318,40 @@ func (mb *Mailbox) settle(ctx context.Context) time.Duration {
 	return next
 }
 
+// settleLoad ends the messages whose files went while nobody looked, before
+// anyone is told of them: the watch was there before the scan that did not see
+// them, so that after the settle window a fence proves what the index otherwise
+// believes after two scans only. It is the end of load; without such messages
+// it costs nothing. The caller has the token.
+func (mb *Mailbox) settleLoad(ctx context.Context) {
+	st := &mb.files
+	if !st.watched || st.massive || len(st.limbo) == 0 {
+		return
+	}
+	breaks, now := mb.queue.Breaks(), time.Now()
+	for row := range st.limbo {
+		st.missing[row] = missing{since: now, breaks: breaks}
+	}
+	timer := time.NewTimer(settleTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		mb.settle(ctx)
+	case <-ctx.Done():
+		return
+	}
+	mb.mu.Lock()
+	for row := range st.limbo {
+		if !mb.live.Has(row) {
+			delete(st.limbo, row)
+		}
+	}
+	mb.mu.Unlock()
+	if len(st.limbo) == 0 && !st.wantScan {
+		st.scanAt = time.Time{} // no second scan is needed
+	}
+}
+
 // unclear leaves rows to the next scan.
 func (mb *Mailbox) unclear(rows []index.Row) {
 	for _, row := range rows {

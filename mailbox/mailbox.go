@@ -180,7 +180,7 @@ func (mb *Mailbox) load(ctx context.Context) error {
 	if err := mb.bringUpToDate(ctx); err != nil {
 		return err
 	}
-	mb.settleForeign(ctx)
+	mb.settleLoad(ctx)
 	mb.files.reconcile = true
 	mb.files.ticked = time.Now()
 	return nil
@@ -305,12 +305,7 @@ func (mb *Mailbox) adoptIndexLocked() {
 	mb.changes = changeLog{lost: ix.HighestModSeq()}
 	mb.firstRecent = max(ix.FirstRecent(), 1)
 	clear(mb.work.inNew)
-	mb.live.each(0, index.Row(ix.Len()), func(row index.Row) bool {
-		if ix.InNew(row) {
-			mb.work.inNew[row] = struct{}{}
-		}
-		return true
-	})
+	ix.EachInNew(0, func(row index.Row) { mb.work.inNew[row] = struct{}{} })
 	clear(mb.work.unlink)
 	mb.work.unlinks, mb.work.unlinked = nil, nil
 	for _, u := range ix.ToUnlink() {

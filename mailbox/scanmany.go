@@ -159,12 +159,9 @@ func (mb *Mailbox) recentOfFirst() {
 		return
 	}
 	var extra uidRanges
-	mb.live.each(0, index.Row(mb.live.rows), func(row index.Row) bool {
-		if mb.ix.InNew(row) {
-			uid := mb.ix.UID(row)
-			extra = extra.add(uidRange{uid, uid + 1})
-		}
-		return true
+	mb.ix.EachInNew(0, func(row index.Row) {
+		uid := mb.ix.UID(row)
+		extra = extra.add(uidRange{uid, uid + 1})
 	})
 	if k := len(extra); k > 0 && extra[k-1].To == mb.firstRecent {
 		mb.firstRecent = extra[k-1].From // lasts, by the mark in the journal

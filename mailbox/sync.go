@@ -25,14 +25,12 @@ func (mb *Mailbox) addLocked(b *index.Batch, by *View) (index.Applied, error) {
 		return a, err
 	}
 	end := index.Row(mb.ix.Len())
-	for row := a.First; row < end; row++ {
-		if mb.bases != nil {
+	if mb.bases != nil {
+		for row := a.First; row < end; row++ {
 			mb.bases.add(mb.ix, row)
 		}
-		if mb.ix.InNew(row) {
-			mb.work.inNew[row] = struct{}{}
-		}
 	}
+	mb.ix.EachInNew(a.First, func(row index.Row) { mb.work.inNew[row] = struct{}{} })
 	mb.live = mb.live.grown(int(a.First), int(end))
 	mb.publishLocked(by)
 	return a, nil
