@@ -240,6 +240,14 @@ func (r *Reach) Open(ctx context.Context, readOnly bool, b *Barrier) (*View, err
 	return r.openView(ctx, readOnly, b, r.guest, func() Rights { return a.rightsOn(id, r.guest) })
 }
 
+// ClientKnows is Mailbox.ClientKnows; a guest is not believed: everybody's clients
+// would read everything again.
+func (r *Reach) ClientKnows(uid imap.UID, modSeq ModSeq) {
+	if r.guest == "" {
+		r.Mailbox.ClientKnows(uid, modSeq)
+	}
+}
+
 // NewAppend is Mailbox.NewAppend; flags that the user may not set are left out
 // (RFC 4314 §4).
 func (r *Reach) NewAppend(ctx context.Context) (*Append, error) {

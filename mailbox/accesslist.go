@@ -33,8 +33,13 @@ func (x *Access) withOthers(ctx context.Context, own []Listed, reaches func(name
 	}
 	t := listTree{nodes: map[string]int{}, sep: x.a.names.sep}
 	for _, l := range own {
-		if !x.hides(&l) {
+		switch {
+		case !x.hides(&l):
 			t.add(l)
+		case l.Exists:
+			x.a.hidden.Do(func() {
+				x.a.log.Warn("mailbox is hidden: its name is one of other users' mailboxes; change [shared] prefix, or rename its directory", "mailbox", l.Name)
+			})
 		}
 	}
 	owners := x.s.sharers(x.user)

@@ -67,6 +67,7 @@ type Account struct {
 
 	trees    treeWatches
 	granting sync.Mutex // whoever tells what is shared holds it
+	hidden   sync.Once  // to be told of a mailbox behind the names of other users
 }
 
 func newAccount(st *Store, u User, id disk.Identity) *Account {

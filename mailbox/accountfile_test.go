@@ -58,6 +58,9 @@ func (s *accountState) describe() string {
 	if len(s.byID) != len(s.byDir) {
 		fmt.Fprintf(&b, "%d ids, %d directories\n", len(s.byID), len(s.byDir))
 	}
+	s.acls.each(func(id index.MailboxID, identifier string, r Rights) {
+		fmt.Fprintf(&b, "rights %s %s %s\n", id, identifier, r)
+	})
 	fmt.Fprintf(&b, "unknown %q\n", s.unknown)
 	return b.String()
 }
@@ -73,13 +76,15 @@ func someUpdate(rng *rand.Rand) []byte {
 	var payload []byte
 	for range 1 + rng.IntN(3) {
 		dir := fmt.Sprintf(".box%d", rng.IntN(20))
-		switch rng.IntN(6) {
+		switch rng.IntN(7) {
 		case 0:
 			payload = append(payload, encodeForget(testID(rng.IntN(20)))...)
 		case 1:
 			payload = append(payload, encodeTombstone(dir, rng.Uint32())...)
 		case 2:
 			payload = append(payload, encodeHighWater(rng.Uint32(), 0)...)
+		case 3:
+			payload = append(payload, encodeACL(testID(rng.IntN(20)), fmt.Sprint("user", rng.IntN(3)), Rights(rng.IntN(int(AllRights)+1)))...)
 		default:
 			r := mailboxRecord{
 				ID: testID(rng.IntN(20)), Dir: dir, UIDValidity: 1 + rng.Uint32()>>1,

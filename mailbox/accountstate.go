@@ -338,10 +338,8 @@ func (s *accountState) all(size int) [][]byte {
 			add(encodeMetadata(id, note))
 		}
 	})
-	s.acls.each(func(id index.MailboxID, identifier string, r Rights) {
-		if s.byID[id] != nil {
-			add(encodeACL(id, identifier, r))
-		}
+	s.acls.each(func(id index.MailboxID, identifier string, r Rights) { // also of one that lost its place and may come back
+		add(encodeACL(id, identifier, r))
 	})
 	if s.quota != (Quota{}) {
 		add(encodeQuota(s.quota))

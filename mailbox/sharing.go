@@ -42,7 +42,6 @@ type sharing struct {
 	st     *Store
 	levels maildir.Mailbox // of the prefix
 
-	first sync.Once
 	ready chan struct{} // closed once all accounts were looked at
 	bg    sync.WaitGroup
 
@@ -122,9 +121,11 @@ func unhex(s string, i int) int {
 	return strings.IndexByte("0123456789ABCDEF", s[i])
 }
 
+// start begins to look at all accounts. It is called once.
+func (s *sharing) start() { s.bg.Go(s.lookAtAll) }
+
 // look waits until all accounts were looked at.
 func (s *sharing) look(ctx context.Context) error {
-	s.first.Do(func() { s.bg.Go(s.lookAtAll) })
 	select {
 	case <-s.ready:
 		return nil
@@ -142,6 +143,12 @@ func (s *sharing) lookAtAll() {
 		return
 	}
 	for _, name := range names {
+		s.st.mu.Lock()
+		closed := s.st.closed
+		s.st.mu.Unlock()
+		if closed {
+			return
+		}
 		u, err := s.o.Find(name)
 		if err != nil {
 			continue

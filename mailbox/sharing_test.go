@@ -284,6 +284,54 @@ func FuzzOwnerName(f *testing.F) {
 	})
 }
 
+// A list has an end, and a full one can still be made shorter.
+func TestACLLimit(t *testing.T) {
+	tn := newTown(t, disktest.NewMem(), "/mail", []string{"alice", "bob"}, nil)
+	_, alice := tn.open("alice")
+	set := func(identifier string, r Rights) error {
+		return alice.SetACL(t.Context(), "INBOX", Need{}, identifier, RightsReplace, r)
+	}
+	for i := range maxACLEntries {
+		if err := set(fmt.Sprint("user", i), RightLookup); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := set("bob", RightLookup); !errors.Is(err, ErrLimit) {
+		t.Errorf("one more: %v", err)
+	}
+	if err := errors.Join(set("user7", RightRead), set("user8", 0), set("bob", RightLookup)); err != nil {
+		t.Error(err)
+	}
+	if err := set(strings.Repeat("x", maxIdentifier+1), RightLookup); !errors.Is(err, ErrLimit) {
+		t.Errorf("a long name: %v", err)
+	}
+	tn.check()
+}
+
+// A mailbox of one's own behind the names of other users is not shown, nor reached.
+func TestOwnMailboxBehindOthers(t *testing.T) {
+	fsys := disktest.NewMem()
+	before := newTown(t, fsys, "/mail", []string{"alice", "bob"}, func(o *Options) { o.Shared.Prefix = "users/" })
+	a, _ := before.open("alice")
+	mustCreate(t, a, "shared", "shared/bob", "sharedness")
+	a.Release()
+	before.st.Close()
+	tn := newTown(t, fsys, "/mail", []string{"alice", "bob"}, nil)
+	_, alice := tn.open("alice")
+	list, err := alice.List(t.Context(), nil)
+	if err != nil || len(list) != 2 || list[1].Name != "sharedness" {
+		t.Errorf("%v, %v", list, err)
+	}
+	for _, name := range []string{"shared", "shared/bob"} {
+		if _, err := alice.Mailbox(t.Context(), name, Need{}); !errors.Is(err, ErrNotExist) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := alice.Delete(t.Context(), name, Need{}); !errors.Is(err, ErrNotExist) {
+			t.Errorf("delete %s: %v", name, err)
+		}
+	}
+}
+
 // LIST opens the accounts of those who share and that its patterns may reach, no
 // others.
 func TestListOpensFew(t *testing.T) {
@@ -560,6 +608,7 @@ func BenchmarkLookAtAll(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+			s.start()
 			if err := s.look(b.Context()); err != nil {
 				b.Fatal(err)
 			}

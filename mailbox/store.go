@@ -126,6 +126,9 @@ func NewStore(o Options) (*Store, error) {
 	if st.sharing, err = newSharing(st, o.Shared); err != nil {
 		return nil, err
 	}
+	if st.sharing != nil {
+		st.sharing.start()
+	}
 	return st, nil
 }
 
