@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -95,13 +93,8 @@ func resetInLiteral(s *Server) error {
 		c.conn.(*net.TCPConn).SetLinger(0)
 		c.Close()
 	}
-	var left int
-	if !eventually(5*time.Second, func() bool {
-		list, err := os.ReadDir(filepath.Join(s.Maildir, "tmp"))
-		left = len(list)
-		return err == nil && left == 0
-	}) {
-		return fmt.Errorf("%d files are left in tmp/", left)
+	if n := s.leftInTmp(); n != 0 {
+		return fmt.Errorf("%d files are left in tmp/", n)
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -254,8 +253,8 @@ func drainOnce(s, next *Server, l *Ledger, twice bool, slowest *drainTimes) erro
 				return err
 			}
 		}
-		if list, err := os.ReadDir(filepath.Join(s.Maildir, "tmp")); err != nil || len(list) > 0 {
-			return fmt.Errorf("%d files are left in tmp/: %w", len(list), orNothing(err))
+		if n := s.leftInTmp(); n != 0 {
+			return fmt.Errorf("%d files are left in tmp/", n)
 		}
 	}
 	return <-acks
