@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 
@@ -72,20 +73,11 @@ func waitAll(waits []barrierWait) error {
 	errs := make([]error, len(waits))
 	for range min(waitsAtOnce, len(waits)) {
 		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(waits) {
-					return
-				}
+			for i := next.Add(1) - 1; int(i) < len(waits); i = next.Add(1) - 1 {
 				errs[i] = waits[i].wait()
 			}
 		})
 	}
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(errs...)
 }

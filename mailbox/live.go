@@ -1,11 +1,14 @@
 package mailbox
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"roost/disk"
@@ -19,6 +22,12 @@ const liveDescriptors = 7
 // liveShare is the share of the process' descriptors, in percent, from which on
 // unused live mailboxes are closed.
 const liveShare = 70
+
+// liveSlack is the part of both limits that is made free when one is reached.
+const liveSlack = 16
+
+// closeAtOnce is how many mailboxes are closed side by side.
+const closeAtOnce = 8
 
 // A liveMailbox is one loaded mailbox with its users. Store.mu guards all but
 // what never changes.
@@ -200,7 +209,14 @@ func (lm *liveMailbox) release() {
 func (st *Store) victimsLocked() []*liveMailbox {
 	var out []*liveMailbox
 	n, size := st.live.n, st.live.size
-	for n*liveDescriptors > st.o.Descriptors*liveShare/100 || size > st.o.Memory {
+	most, memory := st.o.Descriptors*liveShare/100, st.o.Memory
+	if n*liveDescriptors <= most && size <= memory {
+		return nil
+	}
+	// Some more than must be, so that the next ones need not close one each:
+	// those that are closed together share commits of the file system.
+	most, memory = most-most/liveSlack, memory-memory/liveSlack
+	for n*liveDescriptors > most || size > memory {
 		e := st.live.idle.Back()
 		if e == nil {
 			break
@@ -241,23 +257,35 @@ func (st *Store) expireLive(lm *liveMailbox) {
 
 // closeLive closes mailboxes that closeLocked marked, and gives the first error.
 func (st *Store) closeLive(victims []*liveMailbox) error {
-	var first error
-	for _, lm := range victims {
-		err := lm.mb.close()
-		if err != nil {
-			lm.a.log.Error("close mailbox", "mailbox", lm.slot.name(), "err", err)
-			if first == nil {
-				first = err
-			}
-		}
-		st.mu.Lock()
-		delete(lm.a.live, lm.id)
-		st.live.n--
-		st.live.size -= lm.size
-		close(lm.closing)
-		st.mu.Unlock()
+	if len(victims) == 1 {
+		return st.closeOne(victims[0])
 	}
-	return first
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	errs := make([]error, len(victims))
+	for range min(closeAtOnce, len(victims)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(victims); i = next.Add(1) - 1 {
+				errs[i] = st.closeOne(victims[i])
+			}
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
+}
+
+func (st *Store) closeOne(lm *liveMailbox) error {
+	err := lm.mb.close()
+	if err != nil {
+		lm.a.log.Error("close mailbox", "mailbox", lm.slot.name(), "err", err)
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	delete(lm.a.live, lm.id)
+	st.live.n--
+	st.live.size -= lm.size
+	close(lm.closing)
+	return err
 }
 
 // evict ends the live mailbox in the directory id, if there is one: its

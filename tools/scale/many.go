@@ -14,6 +14,10 @@ import (
 // usersMessages is how many messages each of many users has.
 const usersMessages = 20
 
+// statusTogether is how many answers to STATUS are sent at once: a client that
+// asks for all has them in one pipeline, or in one LIST RETURN (STATUS).
+const statusTogether = 100
+
 // manyMailboxes measures one user with o.mailboxes mailboxes of one message.
 func manyMailboxes(ctx context.Context, r *report, home string, o options) error {
 	r.title("One user with %d mailboxes", o.mailboxes)
@@ -47,16 +51,22 @@ func manyMailboxes(ctx context.Context, r *report, home string, o options) error
 		began := time.Now()
 		w.fs.Reset()
 		n := 0
-		for _, l := range list {
+		var b mailbox.Barrier
+		for i, l := range list {
 			if !l.Exists {
 				continue
 			}
-			var b mailbox.Barrier
 			s, err := a.Status(ctx, l.Name, mailbox.StatusItems{}, &b)
-			if err = errors.Join(err, b.Wait()); err != nil {
+			if i%statusTogether == 0 {
+				err = errors.Join(err, b.Wait())
+			}
+			if err != nil {
 				return fmt.Errorf("%s: %w", l.Name, err)
 			}
 			n += s.Messages
+		}
+		if err := b.Wait(); err != nil {
+			return err
 		}
 		d := time.Since(began)
 		if n != o.mailboxes+1 {
