@@ -26,7 +26,7 @@ type Content struct {
 	rec  cacheRecord
 	next *index.CacheCursor // reads ahead; nil: others read at the same time
 	part *message.Part
-	wire []byte // BODY
+	wire []byte // BODY; of length 0: not made yet
 
 	parser message.BinaryParser
 
@@ -60,7 +60,7 @@ func (c *Content) Close() {
 		c.file.Close()
 	}
 	mb := c.mb
-	*c = Content{rec: cacheRecord{buf: c.rec.buf}, parser: c.parser}
+	*c = Content{rec: cacheRecord{buf: c.rec.buf}, parser: c.parser, wire: c.wire[:0]}
 	if mb != nil {
 		mb.contents.Put(c)
 	}
@@ -134,14 +134,14 @@ func (c *Content) Envelope() ([]byte, error) {
 
 // Body is BODY in wire form.
 func (c *Content) Body() ([]byte, error) {
-	if c.wire != nil {
+	if len(c.wire) > 0 {
 		return c.wire, nil
 	}
 	p, err := c.borrowPart(&c.parser)
 	if err != nil {
 		return nil, err
 	}
-	c.wire = p.AppendBody(nil)
+	c.wire = p.AppendBody(c.wire)
 	return c.wire, nil
 }
 
