@@ -63,7 +63,7 @@ type mailboxRecord struct {
 	ID          index.MailboxID // as its index has it
 	Dir         string          // the path of its directory, as the layout names it; "" is INBOX
 	UIDValidity uint32
-	UIDNext     uint32 // ceiling: the mailbox may use values below it without asking
+	UIDNext     uint32 // ceiling: the mailbox may use values below it without asking; 1: none was ever given, and there may be no journal
 	ModSeq      uint64 // ceiling, likewise
 	Adopted     []byte // stamps of another server's files, opaque here; nil: not adopted
 	Uses        []string
