@@ -98,6 +98,9 @@ func openAccountFile(dir disk.Dir, log *slog.Logger) (*accountFile, error) {
 		return nil, fmt.Errorf("mailbox: read %s: %w", accountFileName, err)
 	}
 	af.broken = af.broken || readOnly // an update finds out whether that is still so
+	if af.broken {
+		af.synced = af.seq // what cannot be written need not be settled before it is told
+	} // else 0: a process that was killed may not have come to its sync
 	return af, nil
 }
 
@@ -132,7 +135,6 @@ func (af *accountFile) load(file disk.File) error {
 	}
 	res := parseAccountFrames(data, seed, af.state)
 	af.seed, af.seq, af.end, af.base = seed, res.seq, res.end, res.end
-	af.synced = 0 // a process that was killed may not have come to its sync
 	af.alloc = max(info.Size, res.end)
 	af.file, af.broken = file, false
 	if res.damaged > 0 {
@@ -336,12 +338,14 @@ func (af *accountFile) settle() error {
 	af.wmu.Lock()
 	defer af.wmu.Unlock()
 	switch {
-	case file != af.file && !af.broken:
-		return nil // written anew meanwhile: everything is durable
-	case err == nil && file == af.file:
+	case file == af.file && err == nil:
 		af.synced = max(af.synced, seq)
-	default:
+	case file == af.file:
 		af.broken = true
+	case af.broken: // it was being written anew, and that failed
+		err = af.rewrite()
+	default: // it was, and all of it is durable
+		err = nil
 	}
 	return af.settled(err)
 }
