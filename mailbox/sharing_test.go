@@ -500,7 +500,7 @@ func TestRightsWhileOthersWork(t *testing.T) {
 	guest("bob")
 	guest("carol")
 	for i := range 300 {
-		rights := Rights(i*2654435761>>5) & AllRights
+		rights := Rights(uint32(i)*2654435761>>5) & AllRights
 		for _, user := range []string{"bob", Anyone} {
 			if err := alice.SetACL(t.Context(), "Work", Need{}, user, RightsReplace, rights); err != nil {
 				t.Fatal(err)
