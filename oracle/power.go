@@ -1,9 +1,12 @@
 package oracle
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -166,19 +169,54 @@ func (s *Server) freeze(do func() error) error {
 	return do()
 }
 
-// copyStill copies a file until two copies are equal: the kernel goes on
-// writing back, and a copy of two moments is no moment.
+// copyStill copies a file until it reads the same twice: the kernel goes on
+// writing back, and a copy of two moments is no moment. Every octet is read:
+// where a file system sees holes is no proof for blocks that are on their way.
 func copyStill(from, to string) error {
 	for range 40 {
-		for _, name := range []string{to, to + "2"} {
-			out, err := exec.Command("cp", "--sparse=always", from, name).CombinedOutput()
-			if err != nil {
-				return fmt.Errorf("copy the disk: %w: %s", err, out)
+		var sums [2][32]byte
+		for i := range sums {
+			var err error
+			if sums[i], err = copyFile(from, to); err != nil {
+				return fmt.Errorf("copy the disk: %w", err)
 			}
 		}
-		if exec.Command("cmp", "-s", to, to+"2").Run() == nil {
-			return os.Remove(to + "2")
+		if sums[0] == sums[1] {
+			return nil
 		}
 	}
 	return errors.New("the disk does not hold still")
+}
+
+// copyFile copies a file and leaves holes where there are zeroes.
+func copyFile(from, to string) (sum [32]byte, err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return sum, err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return sum, err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	h := sha256.New()
+	block, zeroes := make([]byte, 64<<10), make([]byte, 64<<10)
+	at := int64(0)
+	for {
+		n, err := io.ReadFull(in, block)
+		h.Write(block[:n])
+		if n > 0 && !bytes.Equal(block[:n], zeroes[:n]) {
+			if _, err := out.WriteAt(block[:n], at); err != nil {
+				return sum, err
+			}
+		}
+		at += int64(n)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return [32]byte(h.Sum(nil)), out.Truncate(at)
+		}
+		if err != nil {
+			return sum, err
+		}
+	}
 }
