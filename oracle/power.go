@@ -120,8 +120,7 @@ func powerLoss(r *Run) (string, error) {
 		// clients were told by now must be on it.
 		others.gate.Lock()
 		l.mu.Lock()
-		err := s.freeze(func() error { return copyStill(img.file, img.file+".cut") })
-		s.Stop(sigkill)
+		err := s.lastMoment(func() error { return copyStill(img.file, img.file+".cut") })
 		l.mu.Unlock()
 		cancel()
 		others.gate.Unlock()
@@ -160,12 +159,13 @@ func syncAll(at string) error {
 	return nil
 }
 
-// freeze stops the process, so that nothing of it moves, while do runs.
-func (s *Server) freeze(do func() error) error {
+// lastMoment stops the process, so that nothing of it moves while do runs, and
+// then ends it: it must not answer anybody any more.
+func (s *Server) lastMoment(do func() error) error {
+	defer s.Stop(sigkill)
 	if err := syscall.Kill(s.Pid(), syscall.SIGSTOP); err != nil {
 		return err
 	}
-	defer syscall.Kill(s.Pid(), syscall.SIGCONT)
 	return do()
 }
 
