@@ -209,6 +209,9 @@ func TestBlocksDamaged(t *testing.T) {
 		switch n % 3 {
 		case 0:
 			clear(b[from : from+size])
+			if len(bytes.TrimRight(b[from:], "\x00")) == 0 {
+				continue // where a frame begins, that is a journal in which it was never written
+			}
 		case 1:
 			copy(b[from:from+size], v.bytes[to:to+size])
 			copy(b[to:to+size], v.bytes[from:from+size])
