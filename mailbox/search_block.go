@@ -31,7 +31,6 @@ type searchBits [searchBlockSize / 64]uint64
 
 func (b *searchBits) set(i int)           { b[i>>6] |= 1 << (i & 63) }
 func (b *searchBits) clear(i int)         { b[i>>6] &^= 1 << (i & 63) }
-func (b *searchBits) has(i int) bool      { return b[i>>6]>>(i&63)&1 != 0 }
 func (b *searchBits) put(i int, one bool) { b[i>>6] |= b2u(one) << (i & 63) }
 func (b *searchBits) empty() bool         { return *b == searchBits{} }
 
