@@ -17,13 +17,13 @@ func (x *Access) List(ctx context.Context, reaches func(name string) bool) ([]Li
 	if err != nil || x.s == nil {
 		return own, err
 	}
-	return x.withOthers(ctx, own, reaches, nil)
+	return x.withOthers(ctx, own, reaches, func(a *Account) ([]Listed, error) { return a.listFor(x), nil })
 }
 
-// withOthers adds the mailboxes of other users to the list of the own ones. visit
-// is called with each account that was opened; nil: not. An account that cannot be
-// opened is left out.
-func (x *Access) withOthers(ctx context.Context, own []Listed, reaches func(name string) bool, visit func(*Account) error) ([]Listed, error) {
+// withOthers adds the mailboxes of other users to the list of the own ones: what
+// list gives of each account that was opened. An account that cannot be opened is
+// left out.
+func (x *Access) withOthers(ctx context.Context, own []Listed, reaches func(name string) bool, list func(*Account) ([]Listed, error)) ([]Listed, error) {
 	if err := x.s.look(ctx); err != nil {
 		return nil, err
 	}
@@ -64,19 +64,12 @@ func (x *Access) withOthers(ctx context.Context, own []Listed, reaches func(name
 		case err != nil:
 			return nil, err
 		}
-		list, err := a.listFor(x)
-		if err == nil && visit != nil {
-			if err := visit(a); err != nil {
-				a.Release()
-				return nil, err
-			}
-		}
+		visible, err := list(a)
 		a.Release()
 		if err != nil {
-			x.a.log.Warn("mailboxes of another user cannot be listed", "owner", owner, "err", err)
-			continue
+			return nil, err
 		}
-		for _, l := range list {
+		for _, l := range visible {
 			t.add(l)
 		}
 	}
@@ -112,11 +105,13 @@ func (x *Access) othersSubscribed() ([]string, error) {
 	return out, nil
 }
 
-// listFor gives the mailboxes that a guest sees, without levels between them.
-func (a *Account) listFor(x *Access) ([]Listed, error) {
+// listFor gives the mailboxes that a guest sees, without levels between them; none
+// if they cannot be listed.
+func (a *Account) listFor(x *Access) []Listed {
 	ls, err := a.listing()
 	if err != nil {
-		return nil, diskErr(err)
+		a.log.Warn("mailboxes of another user cannot be listed", "guest", x.user, "err", err)
+		return nil
 	}
 	var out []Listed
 	a.file.view(func(st *accountState) {
@@ -130,7 +125,7 @@ func (a *Account) listFor(x *Access) ([]Listed, error) {
 			}
 		}
 	})
-	return out, nil
+	return out
 }
 
 // shot gives the names that a user reaches, at one moment, while this process does
@@ -141,11 +136,15 @@ func (x *Access) shot(ctx context.Context, reaches func(string) bool, join func(
 	if err != nil || x.s == nil {
 		return shot, err
 	}
-	shot.list, err = x.withOthers(ctx, shot.list, reaches, func(a *Account) error {
+	shot.list, err = x.withOthers(ctx, shot.list, reaches, func(a *Account) ([]Listed, error) {
 		if err := join(a); err != nil {
-			return err
+			return nil, err
 		}
-		return a.addIDs(ctx, x, shot)
+		if err := a.takeTurn(ctx); err != nil {
+			return nil, err
+		}
+		defer a.giveTurn()
+		return a.listFor(x), a.addIDs(x, shot)
 	})
 	if err != nil {
 		return nil, err
@@ -158,12 +157,8 @@ func (x *Access) shot(ctx context.Context, reaches func(string) bool, join func(
 }
 
 // addIDs notes in shot which mailboxes of a the names of a guest mean, and what
-// the names were made of.
-func (a *Account) addIDs(ctx context.Context, x *Access, shot *treeShot) error {
-	if err := a.takeTurn(ctx); err != nil {
-		return err
-	}
-	defer a.giveTurn()
+// the names were made of. The caller has the turn.
+func (a *Account) addIDs(x *Access, shot *treeShot) error {
 	ls, err := a.listing()
 	if err != nil {
 		return diskErr(err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
@@ -110,14 +111,10 @@ func (p *powerRun) crashRecovery(mem *disktest.Mem) {
 	rec := disktest.Wrap(mem)
 	k := 1 + p.crng.IntN(60)
 	seed := p.crng.Uint64()
-	n := 0
-	var done bool
+	var n atomic.Int64
 	rec.Before(func(c disktest.Call) {
-		if slices.Contains(changing, c.Op) && !done {
-			if n++; n == k {
-				done = true
-				mem.Crash(rand.New(rand.NewPCG(seed, 3)), disktest.Random)
-			}
+		if slices.Contains(changing, c.Op) && n.Add(1) == int64(k) {
+			mem.Crash(rand.New(rand.NewPCG(seed, 3)), disktest.Random)
 		}
 	})
 	readAccount(p.t, rec) //nolint:errcheck // it is meant to fail
