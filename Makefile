@@ -6,7 +6,7 @@ FUZZTIME ?= 60s
 # The race detector needs cgo, and so a C compiler; the binary itself never does.
 # Slow under the race detector, where disktest.Stride thins them out, and hardly
 # concurrent: run whole without it.
-EXHAUSTIVE := Every|Blocks|Parts|Model|Cursor|Crash|TreeFaults
+EXHAUSTIVE := Every|Blocks|Bulk|Parts|Model|Cursor|Crash|TreeFaults
 CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/null)
 
 .PHONY: build run test check fuzz migrate-test bench scale compare clean rfc crash crash-long interop
