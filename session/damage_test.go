@@ -93,7 +93,7 @@ func newDamageWorld(t *testing.T, clean bool) *damageWorld {
 		for i, command := range commands {
 			c.ok("t"+strconv.Itoa(i), "%s", command)
 		}
-		time.Sleep(30 * time.Second) // files of expunged messages are removed
+		<-time.After(30 * time.Second) // files of expunged messages are removed
 		for name := range strings.SplitSeq("INBOX A B", " ") {
 			w.learn(c, name)
 		}
@@ -123,7 +123,7 @@ func newDamageWorld(t *testing.T, clean bool) *damageWorld {
 			w.old[name] = w.read(w.mem, name)
 		}
 		w.oldAt = time.Now()
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 	}
 	talk("SELECT INBOX", add("INBOX", 10, ""), add("INBOX", 11, `\Seen Work`), `STORE 1 -FLAGS (\Seen)`, `STORE 2:3 +FLAGS (Later \Seen)`,
 		`STORE 4 +FLAGS (\Deleted)`, "EXPUNGE", "UID MOVE 5 A", "DELETE B", "CREATE B", add("B", 20, ""), add("INBOX", 12, `\Flagged`),
@@ -177,7 +177,7 @@ func viewOf(c *client, name, param string) (v damagedView, told []string) {
 		if strings.HasPrefix(tagged, "OK ") {
 			break
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 	}
 	if !strings.HasPrefix(tagged, "OK ") {
 		c.t.Fatalf("%s: %s", name, tagged)
@@ -371,9 +371,9 @@ func (w *damageWorld) wholes() (out []damage) {
 	for _, name := range damagedNames {
 		add(name+" removed", false, func(mem *disktest.Mem) { w.remove(mem, name) })
 	}
-	add("both removed", true, func(mem *disktest.Mem) { time.Sleep(time.Minute); w.remove(mem, damagedNames...) })
+	add("both removed", true, func(mem *disktest.Mem) { <-time.After(time.Minute); w.remove(mem, damagedNames...) })
 	add("both emptied", true, func(mem *disktest.Mem) {
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		for _, name := range damagedNames {
 			w.write(mem, name, nil, time.Time{})
 		}
