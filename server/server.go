@@ -345,6 +345,21 @@ func needsRestart(old, cfg *config.Config) []string {
 	if old.Log != cfg.Log {
 		keys = append(keys, "log")
 	}
+	for _, k := range []struct {
+		key string
+		of  func(*config.Limits) any
+	}{
+		{"limits.memory", func(l *config.Limits) any { return l.Memory }},
+		{"limits.min_uid", func(l *config.Limits) any { return l.MinUID }},
+		{"limits.poll", func(l *config.Limits) any { return l.Poll }},
+		{"limits.metadata_*", func(l *config.Limits) any {
+			return [...]any{l.MetadataValue, l.MetadataEntries, l.MetadataMailbox, l.MetadataAccount}
+		}},
+	} {
+		if k.of(&old.Limits) != k.of(&cfg.Limits) {
+			keys = append(keys, k.key)
+		}
+	}
 	return keys
 }
 
