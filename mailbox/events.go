@@ -293,6 +293,7 @@ func (mb *Mailbox) settle(ctx context.Context) time.Duration {
 		mb.unclear(due)
 		return next
 	}
+	defer mb.noteRenames()()
 	breaks := mb.queue.Breaks()
 	var gone []index.Row
 	for _, row := range due {
@@ -313,6 +314,10 @@ func (mb *Mailbox) settle(ctx context.Context) time.Duration {
 			delete(fs.missing, row)
 			gone = append(gone, row)
 		}
+	}
+	found := len(gone)
+	if gone = mb.notOurs(gone); len(gone) < found {
+		fs.wantScan = true
 	}
 	mb.expungeMissing(gone)
 	return next

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"cmp"
 	"slices"
 
 	"roost/index"
@@ -132,6 +133,12 @@ func (m *merge) outside(c *nameChange) {
 	mb := m.mb
 	if !mb.live.Has(c.row) || mb.ix.Name(c.row) != c.old {
 		return // moved on since we looked
+	}
+	if mb.renamedLocked(c.row) {
+		base := cmp.Or(c.base, mb.ix.Base(c.row))
+		mb.deferHintLocked(hint{place: placeOf(c.name), name: mb.fileName(base, c.name)})
+		mb.wake()
+		return
 	}
 	if _, twice := m.known[c.row]; twice {
 		mb.files.wantScan = true // two names of one message: one step at a time

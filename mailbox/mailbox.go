@@ -73,7 +73,7 @@ type Mailbox struct {
 type workState struct {
 	reserved map[string]struct{}       // bases that an addition is bringing
 	moving   map[index.Row]struct{}    // messages whose file we are renaming
-	touched  map[index.Row]struct{}    // renamed while a scan runs; nil: none runs
+	touched  map[index.Row]struct{}    // renamed by us since files are looked at; nil: they are not
 	behind   map[index.Row]struct{}    // messages whose name lacks what the index says
 	unlink   map[string]index.ToUnlink // by base: not messages any more
 	unlinks  []unlinkJob               // to be removed once the record is durable

@@ -114,6 +114,35 @@ func (mb *Mailbox) doRenames(ctx context.Context, jobs []renameJob) {
 	}
 }
 
+// noteRenames makes the renames known that we do while files are looked at; end
+// ends that. Between two looks at the names of a message it may have got another
+// name from us and the first one back: what was seen is no change from outside
+// then, and that a name is missing proves nothing. The caller has the token.
+func (mb *Mailbox) noteRenames() (end func()) {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	if mb.work.touched != nil {
+		return func() {} // whoever called us notes them
+	}
+	mb.work.touched = make(map[index.Row]struct{}, len(mb.work.moving))
+	for row := range mb.work.moving {
+		mb.work.touched[row] = struct{}{}
+	}
+	return func() {
+		mb.mu.Lock()
+		mb.work.touched = nil
+		mb.mu.Unlock()
+	}
+}
+
+// renamedLocked reports whether row was renamed by us since noteRenames, or is
+// being renamed. mb.mu must be held.
+func (mb *Mailbox) renamedLocked(row index.Row) bool {
+	_, touched := mb.work.touched[row]
+	_, moving := mb.work.moving[row]
+	return touched || moving
+}
+
 // keyBusyLocked reports that we are renaming, or adding, a file that has the key
 // of base: whether base is that message under another name shows when that is
 // over. mb.mu must be held.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"time"
 
 	"roost/index"
@@ -105,18 +106,10 @@ func (mb *Mailbox) scan(ctx context.Context) error {
 	st := &mb.files
 	mb.count.Scans.Add(1)
 	mb.readLetters()
+	defer mb.noteRenames()()
 	mb.mu.Lock()
-	mb.work.touched = map[index.Row]struct{}{}
-	for row := range mb.work.moving {
-		mb.work.touched[row] = struct{}{}
-	}
 	rows := index.Row(mb.live.rows)
 	mb.mu.Unlock()
-	defer func() {
-		mb.mu.Lock()
-		mb.work.touched = nil
-		mb.mu.Unlock()
-	}()
 	if !st.watched && !st.polling && st.off == 0 {
 		mb.watch()
 	}
@@ -212,20 +205,12 @@ func (mb *Mailbox) unseen(seen []uint64, rows index.Row) (gone []index.Row) {
 	return gone
 }
 
-// notOurs leaves out the messages that we have renamed since the scan began, or
-// are renaming: that it did not see them proves nothing.
+// notOurs leaves out the messages that we have renamed since we looked, or are
+// renaming: that they were not seen proves nothing.
 func (mb *Mailbox) notOurs(gone []index.Row) []index.Row {
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
-	kept := gone[:0]
-	for _, row := range gone {
-		_, touched := mb.work.touched[row]
-		_, moving := mb.work.moving[row]
-		if !touched && !moving {
-			kept = append(kept, row)
-		}
-	}
-	return kept
+	return slices.DeleteFunc(gone, mb.renamedLocked)
 }
 
 // followScan publishes what the listing shows.

@@ -60,6 +60,10 @@ type nameChange struct {
 
 // follow looks at the names of hints and publishes what they tell.
 func (mb *Mailbox) follow(ctx context.Context, hints []hint) error {
+	if len(hints) == 0 {
+		return nil
+	}
+	defer mb.noteRenames()()
 	var f found
 	for i := range hints {
 		if err := mb.look(&f, hints[i]); err != nil {

@@ -1,0 +1,52 @@
+package mailbox
+
+import (
+	"strings"
+	"testing"
+
+	"roost/disk/disktest"
+	"roost/maildir"
+)
+
+// A look at the files that STORE overtakes twice, so that the message has the
+// name again that it had when the look began, and another one in between. What
+// was seen in between is ours, and no other program's.
+func TestOursIsNotOutside(t *testing.T) {
+	inMemory(t, 2, func(t *testing.T, box *crashBox, rec *disktest.Recorder) {
+		mb := box.mb
+		v, err := mb.Open(t.Context(), false, &Barrier{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		store(t, v, StoreAdd, one(1), Flagged)
+		steps := 0
+		rec.Before(func(c disktest.Call) {
+			switch {
+			case c.Op != disktest.Lstat:
+			case steps == 0 && c.Name == "1.m:2,":
+				steps++
+				store(t, v, StoreRemove, one(1), Flagged)
+			case steps == 1 && strings.HasPrefix(c.Name, "2.m"):
+				steps++
+				store(t, v, StoreAdd, one(1), Flagged)
+			}
+		})
+		mb.syncing <- struct{}{}
+		err = mb.follow(t.Context(), []hint{{place: maildir.Cur, name: "1.m:2,"}, {place: maildir.Cur, name: "2.m:2,S"}})
+		<-mb.syncing
+		rec.Before(nil)
+		if err != nil || steps != 2 {
+			t.Fatalf("followed with %v, %d STOREs on the way", err, steps)
+		}
+		for _, when := range []string{"after the look", "after the next one"} {
+			wantText(t, v, "1:1(F) 2:2")
+			if n := mb.count.FlagDeltas.Load(); n != 0 {
+				t.Errorf("%s: %d flag changes were taken for another program's", when, n)
+			}
+			if err := v.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
