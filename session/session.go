@@ -283,6 +283,11 @@ func (s *Session) run(ctx context.Context, cmd command, r runner) error {
 		}
 	}
 	err := s.permitted()
+	if err == nil && s.view != nil && strings.HasPrefix(s.cmd.name, "UID ") {
+		// A UID that another connection was given counts at once. EXISTS may come
+		// at any time in a command; where numbers are sent, * must not move.
+		err = s.sync(ctx, s.notifyPolicy(noExpunge, cmd.own))
+	}
 	if err == nil {
 		err = r.run(ctx, s)
 	}
