@@ -9,7 +9,7 @@ FUZZTIME ?= 60s
 EXHAUSTIVE := Every|Blocks|Bulk|Parts|Model|Cursor|Crash|TreeFaults
 CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/null)
 
-.PHONY: build run test check fuzz migrate-test bench scale compare clean rfc crash crash-long interop
+.PHONY: build run test check fuzz migrate-test bench scale compare versus clean rfc crash crash-long interop
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o roost .
@@ -77,6 +77,12 @@ bench:
 # Asks roost and Dovecot (installed if we are root) the same questions.
 compare: build
 	CGO_ENABLED=0 $(GO) run ./tools/compare -roost ./roost
+
+# Measures roost side by side with Dovecot (installed if we are root), a quarter
+# of an hour. VERSUS: -quick, -only REGEXP, -rounds N, -json FILE.
+VERSUS ?=
+versus: build
+	CGO_ENABLED=0 $(GO) run ./tools/versus -roost ./roost $(VERSUS)
 
 # docs/compliance.md from the marks in the code.
 rfc:
