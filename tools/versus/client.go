@@ -59,9 +59,12 @@ func (s *side) dial(secure bool, buffer int) (*client, error) {
 	}
 	c := &client{conn: conn, r: bufio.NewReaderSize(conn, buffer), w: bufio.NewWriterSize(conn, buffer)}
 	line, err := c.r.ReadSlice('\n')
-	if err != nil || !bytes.HasPrefix(line, []byte("* OK")) {
+	if err == nil && !bytes.HasPrefix(line, []byte("* OK")) {
+		err = fmt.Errorf("%w: greeting %q", errRefused, line)
+	}
+	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("%s: greeting %q: %w", s.name, line, err)
+		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	return c, nil
 }

@@ -38,8 +38,8 @@ func copies(b *bench) error {
 			}
 			defer c.close()
 			if step.to == "" {
-				if r, err := c.do(`STORE 1:* +FLAGS (\Deleted)`); err != nil || r.fetch != n {
-					return fmt.Errorf("STORE: %d FETCH lines: %w", r.fetch, err)
+				if _, err := c.timed(`STORE 1:* +FLAGS (\Deleted)`, func(r reply) bool { return r.fetch == n }); err != nil {
+					return err
 				}
 			} else {
 				command = fmt.Sprintf(command, round)

@@ -167,7 +167,7 @@ func (b *bench) table() (missed int) {
 		if len(x.Bare) > 0 {
 			name += fmt.Sprintf(" (bare: %s)", spread(x.Bare))
 		}
-		lines = append(lines, []string{name, spread(x.Dovecot), spread(x.Roost), fmt.Sprintf("%.2fx", x.Ratio), x.Budget, verdict})
+		lines = append(lines, []string{name, spread(x.Dovecot), spread(x.Roost), ratioText(x.Ratio), x.Budget, verdict})
 	}
 	width := make([]int, len(lines[0]))
 	for _, line := range lines {
@@ -203,6 +203,13 @@ func spread(v []float64) string {
 		return figure(v[0])
 	}
 	return fmt.Sprintf("%s (%s..%s)", figure(median(v)), figure(slices.Min(v)), figure(slices.Max(v)))
+}
+
+func ratioText(v float64) string {
+	if v < 0.1 {
+		return fmt.Sprintf("%.3fx", v)
+	}
+	return fmt.Sprintf("%.2fx", v)
 }
 
 // figure has about three digits.
