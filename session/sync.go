@@ -22,7 +22,7 @@ func (s *Session) sync(ctx context.Context, policy mailbox.Policy) error {
 	}
 	if s.wantsFlags() {
 		for _, m := range ch.Flags {
-			s.writeFetchFlags(m)
+			s.writeFlagNews(m)
 		}
 	}
 	if followed {
@@ -86,12 +86,22 @@ func (s *Session) writeKnownFlags(rights mailbox.Rights) {
 	}
 }
 
-// writeFetchFlags writes a FETCH response that tells the flags of m. RFC 9051
-// §7.5.2 and, with QRESYNC, RFC 7162 §3.2.4 want the UID in it; with CONDSTORE
+// writeFetchFlags writes a FETCH response of this command that tells the flags
+// of m. A UID command has the UID in it (RFC 9051 §6.4.9).
+func (s *Session) writeFetchFlags(m mailbox.Message) { s.writeFlagsOf(m, s.cmd.uid()) }
+
+// writeFlagNews writes what another one did to the flags of m. No command of the
+// client is the cause, and no UID belongs into it: mbsync takes each FETCH with
+// a UID that comes in its UID FETCH for an answer, this message for one of its
+// range, and all before it for known.
+func (s *Session) writeFlagNews(m mailbox.Message) { s.writeFlagsOf(m, false) }
+
+// writeFlagsOf writes a FETCH response with flags. RFC 9051 §7.5.2, RFC 5465
+// §5.1 and, with QRESYNC, RFC 7162 §3.2.4 want the UID in it; with CONDSTORE
 // alone it does no harm.
-func (s *Session) writeFetchFlags(m mailbox.Message) {
+func (s *Session) writeFlagsOf(m mailbox.Message, withUID bool) {
 	s.beginFetch(m)
-	if s.enabled.rev2 || s.enabled.condstore || s.notify != nil || s.cmd.uid() { // RFC 9051 §7.5.2, RFC 7162 §3.2.4, RFC 5465 §5.1, RFC 9051 §6.4.9
+	if withUID || s.enabled.rev2 || s.enabled.condstore || s.notify != nil {
 		s.fetchUID(m)
 	}
 	s.writeFlags(m)
