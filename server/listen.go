@@ -60,12 +60,17 @@ func (c *servedConn) CloseWrite() error {
 
 // An acceptor takes connections and runs a session on each in a goroutine.
 type acceptor struct {
-	reg   *registry
-	log   *slog.Logger
-	serve func(ctx context.Context, conn net.Conn, tls bool)
+	reg *registry
+	log *slog.Logger
+	srv server
 
 	sessions sync.WaitGroup
 	logged   refusalLog
+}
+
+// A server is a *session.Server.
+type server interface {
+	Serve(ctx context.Context, conn net.Conn, implicitTLS bool)
 }
 
 // accept runs until l is closed. It outlives a lack of descriptors: it waits a
@@ -94,11 +99,21 @@ func (a *acceptor) accept(ctx context.Context, l listener) {
 			a.refuse(conn, err, l.tls)
 			continue
 		}
-		a.sessions.Go(func() {
-			defer entry.leave()
-			a.serve(ctx, &servedConn{conn, entry}, l.tls)
-		})
+		a.sessions.Add(1)
+		go a.run(ctx, &servedConn{conn, entry}, l.tls) // ends with the connection, at last when ctx is done
 	}
+}
+
+// run serves one connection. An idle one is in here all the time, and what its
+// frames need of its stack counts: one that is full to a quarter does not shrink.
+func (a *acceptor) run(ctx context.Context, conn *servedConn, tls bool) {
+	defer a.end(conn.entry)
+	a.srv.Serve(ctx, conn, tls)
+}
+
+func (a *acceptor) end(entry *connection) {
+	entry.leave()
+	a.sessions.Done()
 }
 
 // refuse says BYE where that can be understood, without waiting for anybody.

@@ -188,7 +188,7 @@ func (p *process) openMail(cfg *config.Config) (stop func(), err error) {
 	}
 	p.reg = newRegistry(cfg.Limits.ConnectionLimits, time.Now)
 	p.sessions = session.NewServer(p.sessionOptions(cfg))
-	p.acceptor = &acceptor{reg: p.reg, log: p.log, serve: p.sessions.Serve}
+	p.acceptor = &acceptor{reg: p.reg, log: p.log, srv: p.sessions}
 	return stop, nil
 }
 

@@ -35,6 +35,7 @@ type transport struct {
 
 	failed   bool          // a read has failed: nothing more comes
 	heard    bool          // something came
+	began    time.Time     // when the read that goes on, or the last one, did
 	loginEnd time.Time     // until when the client must have logged in; zero: it has
 	spent    time.Duration // reading the current command
 	octets   int64         // of it
@@ -65,8 +66,7 @@ func (t *transport) Write(p []byte) (int, error) {
 // the listener's news meanwhile.
 func (t *transport) Read(p []byte) (int, error) {
 	for {
-		start := time.Now()
-		tell, err := t.prepare(start)
+		tell, err := t.prepare()
 		switch {
 		case err != nil:
 			return 0, err
@@ -77,17 +77,19 @@ func (t *transport) Read(p []byte) (int, error) {
 			continue
 		}
 		n, err := t.conn.Read(p)
-		if n, err := t.took(p, n, err, start); err != errWoken {
+		if n, err := t.took(p, n, err); err != errWoken {
 			return n, err
 		}
 	}
 }
 
-// prepare sets the deadline of a read that begins at start, or gives what must
-// be told first.
-func (t *transport) prepare(start time.Time) (tell func() error, err error) {
+// prepare sets the deadline of a read that begins now, or gives what must be
+// told first.
+func (t *transport) prepare() (tell func() error, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	start := time.Now()
+	t.began = start
 	var deadline time.Time
 	idle := t.waiting || t.patient
 	switch {
@@ -117,8 +119,8 @@ func (t *transport) prepare(start time.Time) (tell func() error, err error) {
 	return nil, t.conn.SetReadDeadline(deadline)
 }
 
-// took looks at what a read that began at start has brought.
-func (t *transport) took(p []byte, n int, err error, start time.Time) (int, error) {
+// took looks at what a read has brought.
+func (t *transport) took(p []byte, n int, err error) (int, error) {
 	t.in(n)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -140,7 +142,7 @@ func (t *transport) took(p []byte, n int, err error, start time.Time) (int, erro
 		return n, errInterrupted
 	}
 	if !waiting && !t.patient {
-		t.spent += time.Since(start)
+		t.spent += time.Since(t.began)
 		t.octets += int64(n)
 		if t.spent > t.limits.LiteralRateAfter && t.octets < t.limits.LiteralRate*int64(t.spent/time.Second) {
 			t.failed = true
