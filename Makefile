@@ -6,7 +6,7 @@ FUZZTIME ?= 60s
 # The race detector needs cgo, and so a C compiler; the binary itself never does.
 # Slow under the race detector, where disktest.Stride thins them out, and hardly
 # concurrent: run whole without it.
-EXHAUSTIVE := Every|Blocks|Bulk|Parts|Model|Cursor|Crash|TreeFaults
+EXHAUSTIVE := Every|Blocks|Bulk|Parts|Model|Cursor|Crash|TreeFaults|IdleStack
 CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/null)
 
 .PHONY: build run test check fuzz migrate-test bench scale compare versus clean rfc crash crash-long interop
@@ -20,7 +20,7 @@ run: build
 test:
 ifneq ($(CC_FOUND),)
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
-	CGO_ENABLED=0 $(GO) test -shuffle=on -run '$(EXHAUSTIVE)' ./index ./mailbox
+	CGO_ENABLED=0 $(GO) test -shuffle=on -run '$(EXHAUSTIVE)' ./index ./mailbox ./server
 else
 	@echo "No C compiler found: testing without the race detector (install gcc for it)."
 	CGO_ENABLED=0 $(GO) test -shuffle=on ./...
