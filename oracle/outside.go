@@ -17,6 +17,7 @@ type Outside struct {
 	Ledger  *Ledger
 	Durable bool          // deliveries sync the directory too: what is in the ledger survives a loss of power
 	Pause   time.Duration // between two actions of each program
+	Saw     *witness      // learns what is delivered; may be nil
 	gate    sync.RWMutex  // locked by who wants none of them in the middle of something
 	run     int
 }
@@ -68,6 +69,7 @@ func (o *Outside) write(kind string, n int) (base string, s Sum, ok bool) {
 		os.Remove(o.path("tmp", base))
 		return "", s, false
 	}
+	o.Saw.delivered(base, Served(raw))
 	return base, Served(raw), true
 }
 

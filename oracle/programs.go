@@ -27,6 +27,7 @@ type household struct {
 	began  time.Time
 
 	trash int // messages that NeoMutt may remove
+	saw   *witness
 
 	runs [4]atomic.Int64 // of notmuch, NeoMutt, mbsync by IMAP, mbsync by files
 }
@@ -46,8 +47,9 @@ func programs(r *Run) (string, error) {
 	defer s.Stop(sigkill)
 	h := &household{
 		s: s, l: l, dir: filepath.Join(r.Dir, "household"), seed: r.Seed,
-		others: &Outside{Maildir: s.Maildir, Ledger: l, Pause: 150 * time.Millisecond},
+		saw: newWitness(s.Maildir),
 	}
+	h.others = &Outside{Maildir: s.Maildir, Ledger: l, Pause: 150 * time.Millisecond, Saw: h.saw}
 	if err := h.configure(); err != nil {
 		return "", err
 	}
@@ -90,8 +92,8 @@ func programs(r *Run) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, last(s.Log(), 3000))
 	}
-	sum := fmt.Sprintf("%d notmuch, %d NeoMutt, %d and %d mbsync, %d added, %d of them to be removed",
-		h.runs[0].Load(), h.runs[1].Load(), h.runs[2].Load(), h.runs[3].Load(), l.Acked, h.trash)
+	sum := fmt.Sprintf("%d notmuch, %d NeoMutt, %d and %d mbsync, %d added, %d of them to be removed, %d more removed by NeoMutt itself",
+		h.runs[0].Load(), h.runs[1].Load(), h.runs[2].Load(), h.runs[3].Load(), l.Acked, h.trash, h.saw.wrong)
 	for k := range h.runs {
 		if h.runs[k].Load() == 0 {
 			return sum, fmt.Errorf("program %d never ran", k)
@@ -235,11 +237,21 @@ func (h *household) notmuch(ctx context.Context, rng *rand.Rand, n int) error {
 func (h *household) neomutt(ctx context.Context, rng *rand.Rand, n int) error {
 	keys := "<delete-pattern>~s trash<enter>"
 	keys += fmt.Sprintf("<jump>%d<enter><flag-message><jump>%d<enter><toggle-new><sync-mailbox><quit>", 1+rng.IntN(50), 1+rng.IntN(50))
-	drawn, err := onTerminal(ctx, 20*time.Second, []string{"HOME=" + h.dir},
-		"neomutt", "-n", "-F", filepath.Join(h.dir, "muttrc"), "-f", h.s.Maildir, "-e", `push "`+keys+`"`)
+	trace := filepath.Join(h.dir, "neomutt.trace")
+	h.saw.learn()
+	name, args := h.saw.command(trace, "neomutt", "-n", "-F", filepath.Join(h.dir, "muttrc"), "-f", h.s.Maildir, "-e", `push "`+keys+`"`)
+	drawn, err := onTerminal(ctx, time.Minute, []string{"HOME=" + h.dir}, name, args...)
 	if errors.Is(err, ErrSkipped) {
 		return err
 	}
+	removed := h.saw.seen(trace)
+	h.l.mu.Lock()
+	for _, sum := range removed {
+		if c := h.l.box("INBOX").copies[sum]; c != nil {
+			c.min = 0
+		}
+	}
+	h.l.mu.Unlock()
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("neomutt: %w: %q", err, drawn)
 	}
@@ -324,6 +336,7 @@ func (h *household) arrivals(ctx context.Context, rng *rand.Rand, n int) error {
 		if !ok {
 			return errors.New("cannot deliver")
 		}
+		h.saw.expect(sum)
 		b := h.l.Adding("INBOX", true, sum)
 		if os.Rename(h.others.path("tmp", base), h.others.path("new", base)) == nil {
 			h.others.delivered(b)
@@ -354,6 +367,7 @@ func (h *household) told() error {
 	if got := code(lines, "UIDVALIDITY"); validity != 0 && got != uint64(validity) {
 		return fmt.Errorf("UIDVALIDITY was %d, is %d", validity, got)
 	}
+	h.saw.learn()
 	lines, err = c.Do("UID FETCH 1:* (UID BODY.PEEK[])")
 	var no *errNo
 	if err != nil && !errors.As(err, &no) { // NO: a file was renamed just then

@@ -7,6 +7,7 @@ need=
 command -v mbsync >/dev/null || need="$need isync"
 command -v notmuch >/dev/null || need="$need notmuch"
 command -v neomutt >/dev/null || need="$need neomutt"
+command -v strace >/dev/null || need="$need strace"
 if [ -n "$need" ]; then
 	apt-get update -qq >&2
 	# shellcheck disable=SC2086
