@@ -38,6 +38,7 @@ var allowedImports = map[string][]string{
 	"tools/migrate-test": {},
 	"tools/compare":      {"testmail"},
 	"tools/rfc":          {},
+	"tools/versus":       {"oracle", "testmail"},
 	"tools/scale":        {"disk", "disk/disktest", "mailbox", "maildir"},
 }
 
