@@ -308,7 +308,7 @@ func (s *Session) contextsChanged(ctx context.Context, ch *mailbox.Changes) (cha
 			if ctx.Err() != nil {
 				return nil, err
 			}
-			s.log.Warn("a result is not updated any more", "user", s.user.Name, "error", err)
+			s.logger().Warn("a result is not updated any more", "user", s.user.Name, "error", err)
 			s.refuseUpdate(change.tag)
 			s.contexts = slices.Delete(s.contexts, i, i+1)
 			continue

@@ -135,7 +135,7 @@ func (c *idCmd) run(_ context.Context, s *Session) error {
 		for _, p := range c.pairs {
 			args = append(args, "id."+strings.ToLower(p[0]), p[1])
 		}
-		s.log.Debug("client", args...)
+		s.logger().Debug("client", args...)
 	}
 	s.w.Untagged()
 	s.w.Raw("ID ")

@@ -235,7 +235,7 @@ func (c *listCmd) tell(ctx context.Context, s *Session, l *mailbox.Listed, patte
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		s.log.Warn("no status in LIST", "user", s.user.Name, "error", err)
+		s.logger().Warn("no status in LIST", "user", s.user.Name, "error", err)
 	}
 	s.writeListed("LIST", attrs, l.Name, childInfo)
 	if err == nil {

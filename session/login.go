@@ -145,11 +145,11 @@ func (s *Session) enter(ctx context.Context, u auth.User, err error) error {
 	}
 	if err == nil {
 		s.srv.Counters.Logins.Add(1)
-		s.log.Info("logged in", "user", u.Name, "remote", s.remote(), "tls", s.tls != nil)
+		s.logger().Info("logged in", "user", u.Name, "remote", s.remote(), "tls", s.tls != nil)
 		return s.ok("CAPABILITY "+s.capabilities(), "logged in")
 	}
 	s.srv.Counters.FailedLogins.Add(1)
-	s.log.Info("login failed", "remote", s.remote(), "tls", s.tls != nil, "error", err)
+	s.logger().Info("login failed", "remote", s.remote(), "tls", s.tls != nil, "error", err)
 	if ctx.Err() != nil {
 		return errInterrupted
 	}

@@ -349,7 +349,7 @@ func (s *Session) listMetadata(ctx context.Context, name string, entries []strin
 		return
 	}
 	if err != nil {
-		s.log.Warn("no metadata in LIST", "user", s.user.Name, "error", err)
+		s.logger().Warn("no metadata in LIST", "user", s.user.Name, "error", err)
 		return
 	}
 	s.writeMetadata(name, got)

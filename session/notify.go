@@ -183,7 +183,7 @@ func (n *notifying) follow(ctx context.Context, name string, events notifyEvents
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
-	n.s.log.Warn("mailbox cannot be watched", "user", n.s.user.Name, "mailbox", name, "error", err)
+	n.s.logger().Warn("mailbox cannot be watched", "user", n.s.user.Name, "mailbox", name, "error", err)
 	n.s.writeListed("LIST", []imap.MailboxAttr{`\NoAccess`}, name, "") // RFC 5465 §3.1
 	return nil, nil
 }
@@ -296,7 +296,7 @@ func (n *notifying) failed(ctx context.Context, err error, due []*notified) erro
 		n.mu.Lock()
 		n.due = append(due, n.due...)
 		n.mu.Unlock()
-		n.s.log.Warn("names cannot be read", "user", n.s.user.Name, "error", err)
+		n.s.logger().Warn("names cannot be read", "user", n.s.user.Name, "error", err)
 		n.again = time.AfterFunc(retryNames, n.wakeTree)
 		return nil
 	}

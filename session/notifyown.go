@@ -147,7 +147,7 @@ func (s *Session) fetchNew(ctx context.Context, cmd *fetchCmd, msgs mailbox.Seqs
 	f := fetcher{s: s, ctx: ctx, cmd: cmd}
 	f.all(msgs)
 	if f.err != nil {
-		s.log.Warn("new message not told as asked", "user", s.user.Name, "error", f.err)
+		s.logger().Warn("new message not told as asked", "user", s.user.Name, "error", f.err)
 	}
 	return f.fatal
 }

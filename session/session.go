@@ -21,7 +21,6 @@ type Session struct {
 	srv *Server
 	opt *Options
 	id  string
-	log *slog.Logger
 
 	raw     net.Conn // as given to Serve
 	t       transport
@@ -92,7 +91,6 @@ func (c *running) uid() bool { return strings.HasPrefix(c.name, "UID ") }
 
 func newSession(srv *Server, opt *Options, conn net.Conn) *Session {
 	s := &Session{srv: srv, opt: opt, id: newID(), raw: conn, state: notAuthenticated}
-	s.log = opt.Log.With("session", s.id)
 	s.t = transport{
 		limits: &opt.Limits, conn: conn, loginEnd: time.Now().Add(opt.Limits.LoginTime),
 		in:  func(n int) { srv.Counters.BytesIn.Add(uint64(n)) },
@@ -117,6 +115,10 @@ func (s *Session) askLiteral() error {
 	s.w.Continue("go ahead")
 	return s.w.Err()
 }
+
+// logger is made when there is something to say: it is large, and most sessions
+// say little.
+func (s *Session) logger() *slog.Logger { return s.opt.Log.With("session", s.id) }
 
 func (s *Session) interrupt() { s.t.interrupt() }
 
@@ -155,7 +157,7 @@ func (s *Session) serve(ctx context.Context) {
 func (s *Session) survive() {
 	if p := recover(); p != nil {
 		s.srv.Counters.Panics.Add(1)
-		s.log.Error("panic", "user", s.user.Name, "command", s.cmd.name, "panic", p, "stack", string(debug.Stack()))
+		s.logger().Error("panic", "user", s.user.Name, "command", s.cmd.name, "panic", p, "stack", string(debug.Stack()))
 	}
 }
 
@@ -181,7 +183,7 @@ func (s *Session) wait(ctx context.Context) error {
 // end says BYE, if anything can be said.
 func (s *Session) end(err error) {
 	r, ok := farewell(err)
-	s.log.Info("connection ends", "user", s.user.Name, "error", err)
+	s.logger().Info("connection ends", "user", s.user.Name, "error", err)
 	if !ok {
 		return
 	}
@@ -279,7 +281,7 @@ func (s *Session) run(ctx context.Context, cmd command, r runner) error {
 			if errors.Is(err, mailbox.ErrGone) || cmd.states == selected && cmd.sync != syncNothing {
 				return err
 			}
-			s.log.Warn("selected mailbox not refreshed", "user", s.user.Name, "error", err)
+			s.logger().Warn("selected mailbox not refreshed", "user", s.user.Name, "error", err)
 		}
 	}
 	err := s.permitted()
@@ -356,7 +358,7 @@ func (s *Session) finish(err error, start time.Time) error {
 	if err != nil {
 		var known bool
 		if r, known = status(err); !known {
-			s.log.Error("command failed", "user", s.user.Name, "command", s.cmd.name, "error", err)
+			s.logger().Error("command failed", "user", s.user.Name, "command", s.cmd.name, "error", err)
 		}
 	} else {
 		if s.cmd.later != nil {

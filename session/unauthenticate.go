@@ -45,7 +45,7 @@ func runUnauthenticate(_ context.Context, s *Session) error {
 // fields.
 func (s *Session) forgetUser() {
 	s.cleanUp()
-	s.log.Info("logged out", "user", s.user.Name)
+	s.logger().Info("logged out", "user", s.user.Name)
 	s.state, s.user, s.enabled = notAuthenticated, auth.User{}, enabled{}
 	s.partial, s.comparator = partialPlace{}, comparator{}
 	s.comparator = comparator{}

@@ -28,11 +28,17 @@ func main() {
 	var only string
 	flag.StringVar(&o.roost, "roost", "./roost", "the roost binary")
 	flag.StringVar(&only, "only", "", "only rows whose name matches this `regexp`")
-	flag.IntVar(&o.rounds, "rounds", 5, "how often each side has its turn")
+	flag.IntVar(&o.rounds, "rounds", 0, "how often each side has its turn (default 5, or 2 with -quick)")
 	flag.BoolVar(&o.quick, "quick", false, "small sizes: shows that it works, and what is far off")
 	flag.StringVar(&o.json, "json", "", "write the figures to this `file` too")
 	flag.BoolVar(&o.keep, "keep", false, "keep the directory")
 	flag.Parse()
+	if o.rounds == 0 {
+		o.rounds = 5
+		if o.quick {
+			o.rounds = 2
+		}
+	}
 	missed, err := 0, error(nil)
 	if o.only, err = regexp.Compile(only); err == nil {
 		missed, err = run(&o)

@@ -30,7 +30,7 @@ func memory(b *bench) error {
 			if s.index == dovecotSide {
 				count = n / 10
 			}
-			per, err := s.perConnection(count, users, m.secure)
+			per, err := s.perConnection(count, users, b.times(12), m.secure)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
@@ -40,8 +40,8 @@ func memory(b *bench) error {
 	return nil
 }
 
-// perConnection is in KiB.
-func (s *side) perConnection(n, users int, secure bool) (float64, error) {
+// perConnection is in KiB, the least within some seconds.
+func (s *side) perConnection(n, users, seconds int, secure bool) (float64, error) {
 	if err := s.forMany(); err != nil {
 		return 0, err
 	}
@@ -61,7 +61,7 @@ func (s *side) perConnection(n, users int, secure bool) (float64, error) {
 	}
 	// What the logins needed is given back after a while.
 	least := 0
-	for i := range 10 {
+	for i := range seconds {
 		time.Sleep(time.Second)
 		now, err := s.pss()
 		if err != nil {
