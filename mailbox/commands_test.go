@@ -30,6 +30,49 @@ func filled(t testing.TB, n int) *fixture {
 	return f
 }
 
+// A STORE of more messages than the change log holds is not told again to the
+// one that did it.
+func TestStoreMany(t *testing.T) {
+	const n = changeLogSize + 500
+	mem, st := memStore(t, nil)
+	for _, place := range []string{"cur", "new", "tmp"} {
+		if err := mem.MkdirRoot(testRoot+"/"+place, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range n {
+		if err := mem.Plant(fmt.Sprintf("%s/cur/%d.a:2,", testRoot, i+1), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := openTestAccount(t, st)
+	defer a.Release()
+	mb, err := a.Mailbox(t.Context(), "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mb.Release()
+	var views [2]*View
+	for i := range views {
+		if views[i], err = mb.Open(t.Context(), false, &Barrier{}); err != nil {
+			t.Fatal(err)
+		}
+		defer views[i].Close()
+	}
+	for round, mode := range []StoreMode{StoreAdd, StoreRemove} {
+		res := store(t, views[0], mode, Seqs{{1, n}}, Flagged)
+		if len(res.Stored) != n {
+			t.Fatalf("%d stored", len(res.Stored))
+		}
+		for i, want := range []int{0, n} {
+			c, err := views[i].Sync(SyncEverything)
+			if err != nil || len(c.Flags) != want {
+				t.Errorf("round %d: view %d hears of %d changes (%v), want %d", round, i, len(c.Flags), err, want)
+			}
+		}
+	}
+}
+
 // TestStore: +, -, replace; merged per flag; in the names; told to others, not
 // to oneself.
 func TestStore(t *testing.T) {

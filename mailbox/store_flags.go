@@ -112,9 +112,13 @@ func (v *View) storeRecord(msgs Seqs, op StoreOp) (res StoreResult, jobs []renam
 		mb.unannounceLocked(jobs)
 		return StoreResult{}, nil, err
 	}
+	current := v.cursor == mb.changes.next && !v.wantNew
 	for i := range log {
 		log[i].modSeq = a.ModSeq
 		mb.changes.add(log[i])
+	}
+	if current { // more than the log holds must not look like changes by others
+		v.cursor = mb.changes.next
 	}
 	for i := range res.Stored {
 		if res.Stored[i].ModSeq == 0 {
