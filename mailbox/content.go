@@ -27,6 +27,7 @@ type Content struct {
 	next *index.CacheCursor // reads ahead; nil: others read at the same time
 	part *message.Part
 	wire []byte // BODY; of length 0: not made yet
+	head head   // of file, while it is parsed
 
 	parser message.BinaryParser
 
@@ -60,7 +61,7 @@ func (c *Content) Close() {
 		c.file.Close()
 	}
 	mb := c.mb
-	*c = Content{rec: cacheRecord{buf: c.rec.buf}, parser: c.parser, wire: c.wire[:0]}
+	*c = Content{rec: cacheRecord{buf: c.rec.buf}, parser: c.parser, wire: c.wire[:0], head: head{buf: c.head.buf}}
 	if mb != nil {
 		mb.contents.Put(c)
 	}
@@ -277,7 +278,10 @@ func (c *Content) entry() (index.CacheEntry, bool) {
 
 // parse reads the file and puts what it says into the cache.
 func (c *Content) parse() error {
-	p, err := message.Parse(c.file, c.info.Size)
+	if err := c.head.read(c.file, c.info.Size); err != nil {
+		return fmt.Errorf("mailbox: read message: %w", diskErr(err))
+	}
+	p, err := message.Parse(&c.head, c.info.Size)
 	if err != nil {
 		return fmt.Errorf("mailbox: parse message: %w", diskErr(err))
 	}
@@ -287,7 +291,7 @@ func (c *Content) parse() error {
 			return err
 		}
 	}
-	if err := c.rec.make(c.file, c.info, p, emailID); err != nil {
+	if err := c.rec.make(&c.head, c.info, p, emailID); err != nil {
 		return fmt.Errorf("mailbox: read message: %w", diskErr(err))
 	}
 	c.part, c.done = p, true
