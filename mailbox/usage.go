@@ -172,11 +172,14 @@ func (mb *Mailbox) fileSize(ix *index.Index, row index.Row) int64 {
 	if size, _ := maildir.Sizes([]byte(base)); size >= 0 {
 		return size
 	}
-	name := ix.Name(row)
-	if info, err := mb.dir.Lstat(placeOf(name), mb.fileName(base, name)); err == nil {
-		return info.Size
+	for range 3 { // it may be renamed meanwhile: by us to one of these names, or by others
+		for _, name := range append([]index.Name{ix.Name(row)}, ix.Ours(row)...) {
+			if info, err := mb.dir.Lstat(placeOf(name), mb.fileName(base, name)); err == nil {
+				return info.Size
+			}
+		}
 	}
-	return max(ix.Size(row), 0) // it has another name by now
+	return max(ix.Size(row), 0)
 }
 
 // knownSize is fileSize without a look at the file: for maildirsize.
