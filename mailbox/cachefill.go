@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"roost/disk"
@@ -22,6 +23,8 @@ type cacheFiller struct {
 	mb   *Mailbox
 	wake chan struct{}
 	done chan struct{}
+
+	shared atomic.Pointer[parseShare] // to be parsed at once; nil: nothing
 
 	mu    sync.Mutex // guards below; taken after Mailbox.mu
 	ix    *index.Index
@@ -179,6 +182,7 @@ func (cf *cacheFiller) run(ctx context.Context) {
 			return
 		case <-cf.wake:
 		}
+		cf.takeShare(ctx)
 		if cf.inodesWanted() {
 			cf.mb.readInodes(ctx)
 		}
@@ -187,15 +191,40 @@ func (cf *cacheFiller) run(ctx context.Context) {
 			if !ok {
 				break
 			}
+			cf.takeShare(ctx)
 			cf.parse(row)
 			cf.flush(metaAtOnce)
 		}
-		select { // a command looks at many messages: write them down together
-		case <-ctx.Done():
-		case <-time.After(metaPause):
-		}
+		cf.pause(ctx)
 		cf.flush(0)
 	}
+}
+
+// pause waits for more facts: a command looks at many messages, and they are
+// written down together.
+func (cf *cacheFiller) pause(ctx context.Context) {
+	over := time.NewTimer(metaPause)
+	defer over.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-over.C:
+			return
+		case <-cf.wake:
+			if cf.takeShare(ctx); cf.waiting() {
+				cf.poke()
+				return
+			}
+		}
+	}
+}
+
+// waiting reports whether there are messages to parse.
+func (cf *cacheFiller) waiting() bool {
+	cf.mu.Lock()
+	defer cf.mu.Unlock()
+	return len(cf.rows) > 0 || cf.inodes
 }
 
 // metaPause is how long facts are collected.

@@ -25,9 +25,11 @@ type Content struct {
 	done bool      // the cache was asked
 	rec  cacheRecord
 	next *index.CacheCursor // reads ahead; nil: others read at the same time
-	part *message.Part
-	wire []byte // BODY; of length 0: not made yet
-	head head   // of file, while it is parsed
+	// ahead sees in what order messages are parsed; nil: in any.
+	ahead *parseAhead
+	part  *message.Part
+	wire  []byte // BODY; of length 0: not made yet
+	head  head   // of file, while it is parsed
 
 	parser message.BinaryParser
 
@@ -40,7 +42,8 @@ type Content struct {
 // at a time may use what it gives.
 func (v *View) Content(n SeqNum) *Content {
 	c := v.content(n)
-	c.next = &v.ahead
+	c.next, c.ahead = &v.ahead, &v.parse
+	v.parse.front.Store(int64(c.row))
 	return c
 }
 
@@ -256,6 +259,9 @@ func (c *Content) load() error {
 	if c.cached() {
 		c.done = true
 		return nil
+	}
+	if c.ahead != nil {
+		c.ahead.parsing(c.mb, c.ix, c.row)
 	}
 	if err := c.open(); err != nil {
 		return err

@@ -152,6 +152,7 @@ type View struct {
 	noted atomic.Uint64 // position that b has already
 	last  atomic.Uint64 // number and row of the message looked at last: see row
 	ahead index.CacheCursor
+	parse parseAhead
 
 	bits    *liveBits    // message numbers
 	modSeq  index.ModSeq // everything up to it was told
