@@ -131,13 +131,8 @@ func (m *merge) withLetters(set index.KeywordSet, added, removed index.Letters) 
 // outside merges a name that another program gave to the file of c.row.
 func (m *merge) outside(c *nameChange) {
 	mb := m.mb
-	if !mb.live.Has(c.row) || mb.ix.Name(c.row) != c.old {
-		return // moved on since we looked
-	}
-	if mb.renamedLocked(c.row) {
-		base := cmp.Or(c.base, mb.ix.Base(c.row))
-		mb.deferHintLocked(hint{place: placeOf(c.name), name: mb.fileName(base, c.name)})
-		mb.wake()
+	if !mb.live.Has(c.row) || mb.ix.Name(c.row) != c.old || mb.renamedLocked(c.row) {
+		m.lookAgain(c) // moved on since we looked
 		return
 	}
 	if _, twice := m.known[c.row]; twice {
@@ -163,6 +158,19 @@ func (m *merge) outside(c *nameChange) {
 		m.b.Flags = append(m.b.Flags, index.FlagChange{Row: c.row, Flags: f2, Keywords: k2})
 		m.changes = append(m.changes, change{row: c.row, flags: f ^ f2, words: k != k2})
 	}
+}
+
+// lookAgain puts off what c tells. A file that has another base is the message
+// only as long as the message's own name is known to be gone (R13), so that is
+// put off with it: else the file would be a new message.
+func (m *merge) lookAgain(c *nameChange) {
+	mb := m.mb
+	was := mb.ix.Base(c.row)
+	if c.base != "" {
+		mb.deferHintLocked(hint{place: placeOf(c.old), name: mb.fileName(was, c.old), gone: true})
+	}
+	mb.deferHintLocked(hint{place: placeOf(c.name), name: mb.fileName(cmp.Or(c.base, was), c.name)})
+	mb.wake()
 }
 
 // done logs the changes once b was applied, and finds the names that must be

@@ -3,7 +3,9 @@ package mailbox
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"roost/disk"
 	"roost/disk/disktest"
 	"roost/maildir"
 )
@@ -48,5 +50,55 @@ func TestOursIsNotOutside(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	})
+}
+
+// TestRebasedAsFlagged: mbsync has written its UID into the name of a message,
+// and between the look that finds that and what is made of it a rename of ours
+// fails, for the file is gone. It stays one message with its UID and its flag.
+func TestRebasedAsFlagged(t *testing.T) {
+	inMemory(t, 1, func(t *testing.T, box *crashBox, rec *disktest.Recorder) {
+		mb := box.mb
+		v, err := mb.Open(t.Context(), false, &Barrier{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		inCur(t, mb.o.FS, box.path, func(cur disk.Dir) {
+			if err := cur.Rename("1.m:2,", cur, "1.m,U=7:2,"); err != nil {
+				t.Fatal(err)
+			}
+		})
+		looks := 0
+		rec.Before(func(c disktest.Call) {
+			if c.Op == disktest.Lstat && c.Name == "1.m:2," {
+				looks++
+				if looks == 1 {
+					store(t, v, StoreAdd, one(1), Flagged)
+				}
+			}
+		})
+		mb.syncing <- struct{}{}
+		err = mb.follow(t.Context(), []hint{
+			{place: maildir.Cur, name: "1.m:2,", gone: true}, {place: maildir.Cur, name: "1.m,U=7:2,"},
+		})
+		<-mb.syncing
+		rec.Before(nil)
+		if err != nil || looks == 0 {
+			t.Fatalf("followed with %v, %d looks at the old name", err, looks)
+		}
+		waitFor(10 * time.Second)
+		if err := v.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Sync(SyncEverything); err != nil {
+			t.Fatal(err)
+		}
+		wantText(t, v, "1:1(F)")
+		inCur(t, mb.o.FS, box.path, func(cur disk.Dir) {
+			if _, err := cur.Lstat("1.m,U=7:2,F"); err != nil {
+				t.Error(err)
+			}
+		})
 	})
 }
