@@ -17,7 +17,13 @@ func (x *Access) List(ctx context.Context, reaches func(name string) bool) ([]Li
 	if err != nil || x.s == nil {
 		return own, err
 	}
-	return x.withOthers(ctx, own, reaches, func(a *Account) ([]Listed, error) { return a.listFor(x), nil })
+	return x.withOthers(ctx, own, reaches, func(a *Account) ([]Listed, error) {
+		seen, err := a.shownTo(x)
+		if err != nil {
+			a.log.Warn("mailboxes of another user cannot be listed", "guest", x.user, "err", err)
+		}
+		return seen.list, nil
+	})
 }
 
 // withOthers adds the mailboxes of other users to the list of the own ones: what
@@ -105,27 +111,42 @@ func (x *Access) othersSubscribed() ([]string, error) {
 	return out, nil
 }
 
-// listFor gives the mailboxes that a guest sees, without levels between them; none
-// if they cannot be listed.
-func (a *Account) listFor(x *Access) []Listed {
+// A shown is what a guest sees of an account, at one moment.
+type shown struct {
+	of    builtList // what it was made of
+	list  []Listed  // without levels between them
+	paths []string  // of list
+	ids   []index.MailboxID
+}
+
+// shownTo gives the mailboxes that a guest sees.
+func (a *Account) shownTo(x *Access) (s shown, err error) {
 	ls, err := a.listing()
 	if err != nil {
-		a.log.Warn("mailboxes of another user cannot be listed", "guest", x.user, "err", err)
-		return nil
+		return shown{}, diskErr(err)
 	}
-	var out []Listed
+	s.of.ls = ls
 	a.file.view(func(st *accountState) {
+		s.of.version, s.of.acls = st.changes, st.acls.changes
 		for i := range ls.all {
 			l := &ls.all[i]
 			if !l.Selectable || ls.byName[l.Name.String()] != i {
 				continue
 			}
-			if r := st.rightsAt(joinPath(l.Dir), x.user); r&RightLookup != 0 {
-				out = append(out, Listed{Name: x.nameIn(a, l.Name), Exists: true, Rights: r})
+			path := joinPath(l.Dir)
+			r := st.rightsAt(path, x.user)
+			if r&RightLookup == 0 {
+				continue
 			}
+			var id index.MailboxID
+			if at := st.byDir[path]; at != nil {
+				id = at.ID
+			}
+			s.list = append(s.list, Listed{Name: x.nameIn(a, l.Name), Exists: true, Rights: r})
+			s.paths, s.ids = append(s.paths, path), append(s.ids, id)
 		}
 	})
-	return out
+	return s, nil
 }
 
 // shot gives the names that a user reaches, at one moment, while this process does
@@ -144,7 +165,12 @@ func (x *Access) shot(ctx context.Context, reaches func(string) bool, join func(
 			return nil, err
 		}
 		defer a.giveTurn()
-		return a.listFor(x), a.addIDs(x, shot)
+		seen, err := a.shownTo(x)
+		if err != nil {
+			return nil, err
+		}
+		shot.add(a, &seen)
+		return seen.list, nil
 	})
 	if err != nil {
 		return nil, err
@@ -156,35 +182,15 @@ func (x *Access) shot(ctx context.Context, reaches func(string) bool, join func(
 	return shot, nil
 }
 
-// addIDs notes in shot which mailboxes of a the names of a guest mean, and what
-// the names were made of. The caller has the turn.
-func (a *Account) addIDs(x *Access, shot *treeShot) error {
-	ls, err := a.listing()
-	if err != nil {
-		return diskErr(err)
-	}
-	type seen struct {
-		name, path string
-		id         index.MailboxID
-	}
-	var all []seen
-	key := builtList{ls: ls}
-	a.file.view(func(st *accountState) {
-		key.version, key.acls = st.changes, st.acls.changes
-		for _, l := range ls.all {
-			path := joinPath(l.Dir)
-			if l.Selectable && st.rightsAt(path, x.user)&RightLookup != 0 {
-				all = append(all, seen{x.nameIn(a, l.Name), path, st.byDir[path].ID})
-			}
-		}
-	})
-	for _, s := range all {
-		if info, err := a.lstatPath(s.path); err == nil {
-			shot.ids[s.name] = treeID{info.Identity, s.id}
+// add notes which mailboxes of a the names of a guest mean, and what the names
+// were made of. The caller has the turn.
+func (s *treeShot) add(a *Account, seen *shown) {
+	for i, path := range seen.paths {
+		if info, err := a.lstatPath(path); err == nil {
+			s.ids[seen.list[i].Name] = treeID{info.Identity, seen.ids[i]}
 		}
 	}
-	shot.others = append(shot.others, otherShot{a, key})
-	return nil
+	s.others = append(s.others, otherShot{a, seen.of})
 }
 
 // An otherShot is what the names of another user's mailboxes were made of.

@@ -97,16 +97,22 @@ func latest(in disk.Info) time.Time {
 // the caller, what it points to does not. Errors: those of the disk,
 // ErrUnavailable.
 func (a *Account) List(ctx context.Context) ([]Listed, error) {
+	b, err := a.builtNow(ctx)
+	return slices.Clone(b.list), err
+}
+
+// builtNow is List with what the names were made of.
+func (a *Account) builtNow(ctx context.Context) (builtList, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return builtList{}, err
 	}
 	ls, err := a.listing()
 	if err != nil {
-		return nil, fmt.Errorf("mailbox: list: %w", diskErr(err))
+		return builtList{}, fmt.Errorf("mailbox: list: %w", diskErr(err))
 	}
 	subs, err := a.subscriptions()
 	if err != nil {
-		return nil, fmt.Errorf("mailbox: list subscriptions: %w", diskErr(err))
+		return builtList{}, fmt.Errorf("mailbox: list subscriptions: %w", diskErr(err))
 	}
 	var version uint64
 	a.file.view(func(st *accountState) { version = st.changes })
@@ -114,13 +120,13 @@ func (a *Account) List(ctx context.Context) ([]Listed, error) {
 	last := a.built
 	a.mu.Unlock()
 	if last.ls == ls && last.subs == subs && last.version == version {
-		return slices.Clone(last.list), nil
+		return last, nil
 	}
-	list := a.build(ls, subs)
+	b := builtList{ls: ls, subs: subs, version: version, list: a.build(ls, subs)}
 	a.mu.Lock()
-	a.built = builtList{ls: ls, subs: subs, version: version, list: list}
+	a.built = b
 	a.mu.Unlock()
-	return slices.Clone(list), nil
+	return b, nil
 }
 
 // A builtList is the answer of List for what it was made of. It is not changed.

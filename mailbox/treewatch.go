@@ -247,19 +247,13 @@ func (a *Account) settledShot(ctx context.Context) (*treeShot, error) {
 }
 
 func (a *Account) treeShot(ctx context.Context) (*treeShot, error) {
-	list, err := a.List(ctx)
+	of, err := a.builtNow(ctx)
 	if err != nil {
 		return nil, err
 	}
-	a.mu.Lock()
-	of := a.built
-	a.mu.Unlock()
-	shot := &treeShot{of: of, list: list, index: make(map[string]int, len(list)), ids: map[string]treeID{}}
-	for i := range list {
-		shot.index[list[i].Name] = i
-	}
-	if of.ls == nil {
-		return shot, nil
+	shot := &treeShot{of: of, list: of.list, index: make(map[string]int, len(of.list)), ids: map[string]treeID{}}
+	for i := range shot.list {
+		shot.index[shot.list[i].Name] = i
 	}
 	known := map[string]index.MailboxID{}
 	a.file.view(func(st *accountState) {
@@ -389,7 +383,7 @@ func (d *treeDiff) names() {
 		case was.Exists && !is.Exists && !d.moved[name], !was.Exists && is.Exists && !renamed:
 			d.change(name).Name = true
 			d.parents(name)
-		case was.Exists && is.Exists && (was.HasChildren != is.HasChildren || d.last.ids[name].dir != d.now.ids[name].dir),
+		case was.Exists && is.Exists && (was.HasChildren != is.HasChildren || d.replaced(name)),
 			d.moved[name] && d.now.has(name) && !renamed:
 			d.change(name).Name = true
 		}
@@ -397,6 +391,13 @@ func (d *treeDiff) names() {
 			d.change(name).Subscription = true
 		}
 	}
+}
+
+// replaced reports whether name means another directory now. One that went away
+// while it was looked at is for the next look.
+func (d *treeDiff) replaced(name string) bool {
+	now, ok := d.now.ids[name]
+	return ok && now.dir != d.last.ids[name].dir
 }
 
 // rank puts changes in an order in which they can be told: a rename takes along
