@@ -8,7 +8,8 @@ import (
 )
 
 // The records of messages that are fetched one after the other mostly stand one
-// after the other. Once a CacheCursor has seen that, it reads ahead.
+// after the other, or one before the other where two have parsed them. Once a
+// CacheCursor has seen that, it reads ahead, or what is before.
 const (
 	aheadSize = 64 << 10 // octets of a window
 	aheadGap  = 16 << 10 // records no further apart than that are in order
@@ -70,21 +71,25 @@ func (c *Cache) readAhead(cu *CacheCursor, at int64, buf []byte) (cacheRecord, [
 		cu.window = cu.window[:0] // another file
 		cu.next, cu.epoch = 0, c.epoch
 	}
-	ordered := cu.next != 0 && at >= cu.next && at-cu.next <= aheadGap
+	near := cu.next != 0 && max(at-cu.next, cu.next-at) <= aheadGap
+	from := at
+	if at < cu.next { // going back: what is before is wanted next
+		from = max(0, at-aheadSize*3/4)
+	}
 	rec, raw := cu.record(at)
 	if raw == nil {
 		cu.next = at + recordHeader // in case nothing better is learned
-		if !ordered || at >= written || c.file == nil {
+		if !near || at >= written || c.file == nil {
 			return cacheRecord{}, nil, false
 		}
 		if cap(cu.window) == 0 {
 			cu.window = *aheadPool.Get().(*[]byte)
 		}
-		n, err := c.file.ReadAt(cu.window[:min(aheadSize, written-at)], at)
+		n, err := c.file.ReadAt(cu.window[:min(aheadSize, written-from)], from)
 		if err != nil && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
 			n = 0
 		}
-		cu.from, cu.window = at, cu.window[:n]
+		cu.from, cu.window = from, cu.window[:n]
 		if rec, raw = cu.record(at); raw == nil {
 			return cacheRecord{}, nil, false // longer than a window, or damaged
 		}

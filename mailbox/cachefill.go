@@ -24,7 +24,7 @@ type cacheFiller struct {
 	wake chan struct{}
 	done chan struct{}
 
-	shared atomic.Pointer[parseShare] // to be parsed at once; nil: nothing
+	way atomic.Pointer[parseWay] // of a session that needs help; nil: none does
 
 	mu    sync.Mutex // guards below; taken after Mailbox.mu
 	ix    *index.Index
@@ -169,7 +169,9 @@ func (cf *cacheFiller) meta(ix *index.Index, m index.Meta) {
 		}
 	}
 	cf.metas[m.Row] = m
-	cf.poke()
+	if len(cf.metas) == 1 { // else they wait to be written together
+		cf.poke()
+	}
 }
 
 // run is the goroutine.
@@ -182,7 +184,7 @@ func (cf *cacheFiller) run(ctx context.Context) {
 			return
 		case <-cf.wake:
 		}
-		cf.takeShare(ctx)
+		cf.helpOn(ctx)
 		if cf.inodesWanted() {
 			cf.mb.readInodes(ctx)
 		}
@@ -191,7 +193,7 @@ func (cf *cacheFiller) run(ctx context.Context) {
 			if !ok {
 				break
 			}
-			cf.takeShare(ctx)
+			cf.helpOn(ctx)
 			cf.parse(row)
 			cf.flush(metaAtOnce)
 		}
@@ -212,7 +214,7 @@ func (cf *cacheFiller) pause(ctx context.Context) {
 		case <-over.C:
 			return
 		case <-cf.wake:
-			if cf.takeShare(ctx); cf.waiting() {
+			if cf.helpOn(ctx); cf.waiting() {
 				cf.poke()
 				return
 			}

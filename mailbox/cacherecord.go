@@ -3,8 +3,6 @@ package mailbox
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
-	"io"
 	"time"
 
 	"roost/disk"
@@ -38,6 +36,7 @@ type cacheRecord struct {
 	size  int64     // of the file
 	mtime time.Time // of the file
 	buf   []byte    // holds the slices above
+	field []byte    // scratch of make
 }
 
 // get reads the record of row; false if there is none that can be read.
@@ -89,19 +88,19 @@ func (r *cacheRecord) decode(b []byte) bool {
 }
 
 // make fills r from a file that was parsed; emailID may be nil.
-func (r *cacheRecord) make(f io.ReaderAt, info disk.Info, p *message.Part, emailID []byte) error {
-	digest, err := digestOf(f, info.Size)
+func (r *cacheRecord) make(h *head, info disk.Info, p *message.Part, emailID []byte) error {
+	first, err := h.bytes(0, int(min(info.Size, digestSize)))
 	if err != nil {
 		return err
 	}
+	digest := digestOf(first)
 	var header []byte
 	if n := p.Body - p.Header; n > 0 && n <= headerCached {
-		header = make([]byte, n)
-		if _, err := f.ReadAt(header, p.Header); err != nil && !errors.Is(err, io.EOF) {
+		if header, err = h.bytes(p.Header, int(n)); err != nil {
 			return err
 		}
 	}
-	preview, err := message.Preview(f, p)
+	preview, err := message.Preview(h, p)
 	if err != nil {
 		return err
 	}
@@ -110,14 +109,21 @@ func (r *cacheRecord) make(f io.ReaderAt, info disk.Info, p *message.Part, email
 	b = binary.AppendUvarint(b, info.Dev)
 	b = binary.AppendUvarint(b, info.Ino)
 	b = append(b, digest[:]...)
-	for _, field := range [...][]byte{p.AppendBinary(nil), p.AppendBodyStructure(nil), header, []byte(preview)} {
-		b = binary.AppendUvarint(b, uint64(len(field)))
-		b = append(b, field...)
-	}
+	r.field = p.AppendBinary(r.field[:0])
+	b = appendField(b, r.field)
+	r.field = p.AppendBodyStructure(r.field[:0])
+	b = appendField(b, r.field)
+	b = appendField(b, header)
+	b = appendField(b, preview)
 	b = append(b, emailID...)
 	r.size, r.mtime = info.Size, info.Mtime
 	r.decode(b)
 	return nil
+}
+
+func appendField[T string | []byte](b []byte, field T) []byte {
+	b = binary.AppendUvarint(b, uint64(len(field)))
+	return append(b, field...)
 }
 
 // put writes r to the cache; without, everything still works.
@@ -132,12 +138,8 @@ func (r *cacheRecord) put(ix *index.Index, row index.Row, info disk.Info) {
 const digestSize = 16 << 10
 
 // digestOf is the SHA-256 of the beginning of a file, cut to 128 bits.
-func digestOf(f io.ReaderAt, size int64) (d [16]byte, err error) {
-	b := make([]byte, min(size, digestSize))
-	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
-		return d, err
-	}
-	sum := sha256.Sum256(b)
+func digestOf(first []byte) (d [16]byte) {
+	sum := sha256.Sum256(first)
 	copy(d[:], sum[:])
-	return d, nil
+	return d
 }

@@ -43,7 +43,7 @@ type Content struct {
 func (v *View) Content(n SeqNum) *Content {
 	c := v.content(n)
 	c.next, c.ahead = &v.ahead, &v.parse
-	v.parse.front.Store(int64(c.row))
+	v.parse.at(c.row)
 	return c
 }
 
@@ -64,7 +64,7 @@ func (c *Content) Close() {
 		c.file.Close()
 	}
 	mb := c.mb
-	*c = Content{rec: cacheRecord{buf: c.rec.buf}, parser: c.parser, wire: c.wire[:0], head: head{buf: c.head.buf}}
+	*c = Content{rec: cacheRecord{buf: c.rec.buf, field: c.rec.field}, parser: c.parser, wire: c.wire[:0], head: head{buf: c.head.buf}}
 	if mb != nil {
 		mb.contents.Put(c)
 	}
@@ -94,13 +94,29 @@ func (c *Content) InternalDate() (time.Time, error) {
 	if d := c.ix.Date(c.row); d.Known {
 		return d.Time(), nil
 	}
-	info, err := c.stat()
+	mtime, err := c.mtime()
 	if err != nil {
 		return time.Time{}, err
 	}
-	d := index.DateOf(info.Mtime.UTC())
+	d := index.DateOf(mtime.UTC())
 	c.mb.fill.meta(c.ix, index.Meta{Row: c.row, Size: index.UnknownSize, Date: d})
 	return d.Time(), nil
+}
+
+// mtime is the time of the file, from the cache if it knows. A message that is
+// going to be parsed is parsed now: that tells it too.
+func (c *Content) mtime() (time.Time, error) {
+	if !c.done && c.ahead.expects(c.row) {
+		if err := c.load(); err != nil {
+			return time.Time{}, err
+		}
+	}
+	if c.done || c.cached() {
+		c.done = true
+		return c.rec.mtime, nil
+	}
+	info, err := c.stat()
+	return info.Mtime, err
 }
 
 // SaveDate is when the message came into this mailbox (RFC 8514); for one that
@@ -287,7 +303,7 @@ func (c *Content) parse() error {
 	if err := c.head.read(c.file, c.info.Size); err != nil {
 		return fmt.Errorf("mailbox: read message: %w", diskErr(err))
 	}
-	p, err := message.Parse(&c.head, c.info.Size)
+	p, err := c.head.parse(c.info.Size)
 	if err != nil {
 		return fmt.Errorf("mailbox: parse message: %w", diskErr(err))
 	}
@@ -351,7 +367,8 @@ func (c *Content) open() error {
 		return nil
 	}
 	if c.rec.size == info.Size {
-		if d, err := digestOf(f, info.Size); err == nil && d == c.rec.digest {
+		h := head{file: f}
+		if first, err := h.bytes(0, int(min(info.Size, digestSize))); err == nil && digestOf(first) == c.rec.digest {
 			// touch, cp, a restore without times: the same message.
 			c.rec.put(c.ix, c.row, info)
 			return nil

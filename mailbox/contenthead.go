@@ -3,6 +3,8 @@ package mailbox
 import (
 	"errors"
 	"io"
+
+	"roost/message"
 )
 
 // headSize is how much of a file is read at once: most messages are shorter.
@@ -28,6 +30,28 @@ func (h *head) read(file io.ReaderAt, size int64) error {
 		err = nil // cut meanwhile: whoever reads on hears of it
 	}
 	return err
+}
+
+// parse is message.Parse of the file.
+func (h *head) parse(size int64) (*message.Part, error) {
+	if int64(len(h.buf)) == size {
+		return message.ParseBytes(h.buf)
+	}
+	return message.Parse(h, size)
+}
+
+// bytes gives n octets from off, without copying if they were read. They are
+// valid until the next read. At the end of the file they are fewer.
+func (h *head) bytes(off int64, n int) ([]byte, error) {
+	if end := off + int64(n); off >= 0 && end <= int64(len(h.buf)) {
+		return h.buf[off:end], nil
+	}
+	b := make([]byte, n)
+	got, err := h.ReadAt(b, off)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return b[:got], err
 }
 
 // ReadAt is io.ReaderAt.

@@ -21,57 +21,85 @@ const (
 
 // A parseAhead sees whether a session parses messages in order.
 type parseAhead struct {
-	front  atomic.Int64 // row that the session is at
-	next   index.Row    // it is in order if this is the next row that it parses, or
-	until  index.Row    // one up to here, which others are parsing
-	streak int
+	next   index.Row // it is in order if this is the next row that it parses, or
+	streak int       // one up to where others are at work: so many were in order
+	way    *parseWay // nil: nothing was shared yet
 }
 
-// A parseShare is what the worker takes over: rows from below until down to
-// those that the session has come to.
-type parseShare struct {
-	ix          *index.Index
-	from, until index.Row
-	front       *atomic.Int64
+// A parseWay is where a session and the worker are on their way.
+type parseWay struct {
+	ix    *index.Index
+	front atomic.Int64 // row that the session is at
+	until atomic.Int64 // rows before it are shared out
+}
+
+// at is called by the session with each row that it comes to.
+func (a *parseAhead) at(row index.Row) {
+	if a.way != nil {
+		a.way.front.Store(int64(row))
+	}
 }
 
 // parsing is called by the session ahead of parsing the message of row.
 func (a *parseAhead) parsing(mb *Mailbox, ix *index.Index, row index.Row) {
-	inOrder := row == a.next || row > a.next && row <= a.until
+	until := index.Row(0)
+	if a.way != nil {
+		until = index.Row(a.way.until.Load())
+	}
+	inOrder := row == a.next || row > a.next && row <= until
 	if a.next = row + 1; !inOrder {
-		a.streak, a.until = 0, 0
+		a.streak, a.way = 0, nil
 		return
 	}
-	if a.streak++; a.streak < aheadAfter || row < a.until {
+	if a.streak++; a.streak < aheadAfter || row < until {
 		return
 	}
-	a.until = min(row+1+aheadRows, index.Row(ix.Len()))
-	mb.fill.share(parseShare{ix: ix, from: row + 1, until: a.until, front: &a.front})
+	a.way = &parseWay{ix: ix}
+	a.way.front.Store(int64(row))
+	a.way.until.Store(int64(row) + 1)
+	mb.fill.share(a.way)
 }
 
-// share gives the worker something to do at once; what it was given before is
-// out of date.
-func (cf *cacheFiller) share(s parseShare) {
-	cf.shared.Store(&s)
+// expects reports whether the message of row is the next of those that a session
+// parses in order.
+func (a *parseAhead) expects(row index.Row) bool {
+	return a != nil && a.streak > 0 && row == a.next
+}
+
+// share gives the worker a way to help on; the one that it had is out of date.
+func (cf *cacheFiller) share(w *parseWay) {
+	cf.way.Store(w)
 	cf.poke()
 }
 
-// takeShare does what share gave.
-func (cf *cacheFiller) takeShare(ctx context.Context) {
-	s := cf.shared.Swap(nil)
-	if s == nil || cf.mb.index() != s.ix {
+// helpOn goes the way that share gave: it shares out the next messages, parses
+// from the last of them back until it meets the session, and then the next ones,
+// as long as the session is not left too far behind.
+func (cf *cacheFiller) helpOn(ctx context.Context) {
+	w := cf.way.Load()
+	if w == nil {
 		return
 	}
-	for row := s.until; row > s.from && ctx.Err() == nil; {
-		row--
-		if int64(row) <= s.front.Load() || cf.shared.Load() != nil {
+	defer cf.way.CompareAndSwap(w, nil)
+	if cf.mb.index() != w.ix {
+		return
+	}
+	for ctx.Err() == nil {
+		from := w.until.Load()
+		until := min(from+aheadRows, int64(w.ix.Len()))
+		if from >= until || from-w.front.Load() > aheadRows {
 			return
 		}
-		if s.ix.Gone(row) || s.ix.Cache().Has(row) {
-			continue
+		w.until.Store(until)
+		for row := until - 1; row >= from && row > w.front.Load(); row-- {
+			if cf.way.Load() != w || ctx.Err() != nil {
+				return
+			}
+			if r := index.Row(row); !w.ix.Gone(r) && !w.ix.Cache().Has(r) {
+				cf.parseFirst(w.ix, r)
+				cf.flush(metaAtOnce)
+			}
 		}
-		cf.parseFirst(s.ix, row)
-		cf.flush(metaAtOnce)
 	}
 }
 
