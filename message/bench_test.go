@@ -30,6 +30,21 @@ func typical(size int) []byte {
 	return b.Bytes()
 }
 
+func BenchmarkPreview(b *testing.B) {
+	msg := typical(20 << 10)
+	p, err := ParseBytes(msg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	r := bytes.NewReader(msg)
+	for b.Loop() {
+		if s, err := Preview(r, p); err != nil || len(s) < 100 {
+			b.Fatal(s, err)
+		}
+	}
+}
+
 func BenchmarkParse(b *testing.B) {
 	for _, size := range []int{4 << 10, 100 << 10} {
 		msg := typical(size)

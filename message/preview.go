@@ -10,7 +10,8 @@ import (
 
 const (
 	previewRunes = 200      // RFC 8970 §3.3
-	previewRead  = 64 << 10 // stored octets of a part that are looked at
+	previewFirst = 4 << 10  // stored octets of a part that are looked at first
+	previewRead  = 64 << 10 // and at most
 	previewParts = 8        // parts that are tried
 )
 
@@ -30,24 +31,42 @@ func Preview(r io.ReaderAt, p *Part) (string, error) {
 		})
 	}
 	for _, c := range parts {
-		text, err := readText(r, c)
-		if err != nil {
-			return "", err
-		}
-		if equalFold(c.Subtype, "html") {
-			text = stripHTML(text)
-		}
-		if s := previewOf(text); s != "" {
-			return s, nil
+		s, err := previewOf(r, c)
+		if s != "" || err != nil {
+			return s, err
 		}
 	}
 	return "", nil
 }
 
-// readText reads the beginning of a leaf as valid UTF-8.
-func readText(r io.ReaderAt, p *Part) (string, error) {
+// previewOf is the Preview of the leaf p: without quotations, if that leaves
+// anything.
+func previewOf(r io.ReaderAt, p *Part) (string, error) {
+	for _, limit := range [...]int64{previewFirst, previewRead} {
+		text, err := readText(r, p, limit)
+		if err != nil {
+			return "", err
+		}
+		if equalFold(p.Subtype, "html") {
+			text = stripHTML(text)
+		}
+		s, full := oneLine(text, false)
+		if all := limit == previewRead || p.End-p.Body <= limit; !all && !full {
+			continue
+		}
+		if s == "" {
+			s, _ = oneLine(text, true)
+		}
+		return s, nil
+	}
+	return "", nil // the last limit is for all
+}
+
+// readText reads the beginning of a leaf, up to limit stored octets, as valid
+// UTF-8.
+func readText(r io.ReaderAt, p *Part, limit int64) (string, error) {
 	t := newTextReader(r, p)
-	t.end = min(t.end, t.off+previewRead)
+	t.end = min(t.end, t.off+limit)
 	var out, conv []byte
 	text, _, err := t.next(make([]byte, t.end-t.off), &out, &conv)
 	if err != nil {
@@ -59,16 +78,10 @@ func readText(r io.ReaderAt, p *Part) (string, error) {
 	return validUTF8(string(text)), nil
 }
 
-// previewOf puts the lines of text in one, without quotations and signature.
-func previewOf(text string) string {
-	if s := oneLine(text, false); s != "" {
-		return s
-	}
-	return oneLine(text, true)
-}
-
-func oneLine(text string, quotes bool) string {
-	var b strings.Builder
+// oneLine puts the lines of text in one, without the signature, and without
+// quotations if they are not wanted; full: there is more than it may hold.
+func oneLine(text string, quotes bool) (line string, full bool) {
+	b := make([]byte, 0, 2*previewRunes)
 	n := 0
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\r\n")
@@ -78,29 +91,30 @@ func oneLine(text string, quotes bool) string {
 		if !quotes && strings.HasPrefix(line, ">") {
 			continue
 		}
-		space := b.Len() > 0
+		space := len(b) > 0
 		for _, r := range line {
 			switch {
-			case unicode.IsSpace(r) || r < ' ' || r == 0x7f:
-				space = b.Len() > 0
+			case '!' <= r && r <= '~':
+			case r <= ' ' || r == 0x7f || unicode.IsSpace(r):
+				space = len(b) > 0
 				continue
 			case invisible(r):
 				continue
 			}
 			if space {
 				if n++; n >= previewRunes {
-					return b.String()
+					return string(b), true
 				}
-				b.WriteByte(' ')
+				b = append(b, ' ')
 				space = false
 			}
 			if n++; n > previewRunes {
-				return b.String()
+				return string(b), true
 			}
-			b.WriteRune(r)
+			b = utf8.AppendRune(b, r)
 		}
 	}
-	return b.String()
+	return string(b), false
 }
 
 // invisible are characters that newsletters pad their previews with, and

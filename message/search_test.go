@@ -245,6 +245,8 @@ func TestPreview(t *testing.T) {
 		{"image only", "Content-Type: image/png\nContent-Transfer-Encoding: base64\n\neA==\n", ""},
 		{"charset", "Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\nGr=FC=DFe\n", "Grüße"},
 		{"unknown charset", "Content-Type: text/plain; charset=x\n\na\xffb\n", "ab"},
+		{"long quotation", "Subject: x\n\n" + strings.Repeat("> quoted\n", 1000) + "reply\n", "reply"},
+		{"long style", "Content-Type: text/html\n\n<style>" + strings.Repeat("p {}\n", 2000) + "</style><p>Hello", "Hello"},
 		{"invisible", "Subject: x\n\n\u200b\u200c\u00ad\u034fHi\x07\ufeff\u202e!\n", "Hi !"},
 	} {
 		got, err := Preview(strings.NewReader(tt.msg), mustParse(t, []byte(tt.msg)))
