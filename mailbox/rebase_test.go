@@ -2,6 +2,8 @@ package mailbox
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"roost/disk"
 	"roost/disk/disktest"
+	"roost/index"
 	"roost/maildir"
 )
 
@@ -162,4 +165,92 @@ func TestAppendedTime(t *testing.T) {
 	if err != nil || info.ModTime().Unix() != date.Unix() {
 		t.Errorf("the file is of %v, INTERNALDATE is %v, %v", info.ModTime(), date, err)
 	}
+}
+
+// TestRebaseStorm: mbsync writes its UIDs into all names, as on its first run,
+// while a client sets flags. Every message keeps its UID and its flags.
+func TestRebaseStorm(t *testing.T) {
+	const n = 300
+	f := testFixture(t)
+	for i := range n {
+		f.deliver(fmt.Sprintf("cur/%d.a:2,", i+1))
+	}
+	f.open()
+	v := f.view(false)
+	defer v.Close()
+	stored := make(chan struct{}, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() { // as mbsync does: what was listed is renamed, and listed again if it is gone
+		for left := n; left > 0; {
+			list, err := os.ReadDir(filepath.Join(f.path, "cur"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			left = 0
+			for _, e := range list {
+				base, info, _ := strings.Cut(e.Name(), ":")
+				if strings.Contains(base, ",U=") {
+					continue
+				}
+				number, _, _ := strings.Cut(base, ".")
+				left++
+				from := filepath.Join(f.path, "cur", e.Name())
+				_ = os.Rename(from, filepath.Join(f.path, "cur", base+",U="+number+":"+info))
+				if left%4 == 0 {
+					<-stored // so that both are at work all the time
+				}
+			}
+		}
+	})
+	want := make([]index.Flags, n)
+	rng := rand.New(rand.NewPCG(1, uint64(n)))
+	for range 6 * n {
+		i, mode, flag := rng.IntN(n), StoreAdd, [...]index.Flags{Seen, Flagged, Answered}[rng.IntN(3)]
+		if want[i] |= flag; rng.IntN(3) == 0 {
+			mode, want[i] = StoreRemove, want[i]&^flag
+		}
+		store(t, v, mode, one(SeqNum(i+1)), flag)
+		select {
+		case stored <- struct{}{}:
+		default:
+		}
+	}
+	close(stored)
+	wg.Wait()
+	f.noop(v)
+	f.eventually("the names have the flags", func() bool {
+		f.noop(v)
+		names := f.files()
+		for _, name := range names {
+			var i int
+			if _, err := fmt.Sscanf(name, "cur/%d.a,U=", &i); err != nil || i < 1 || i > n {
+				return false
+			}
+			if _, info, _ := strings.Cut(name, ":2,"); info != stormLetters(want[i-1]) {
+				return false
+			}
+		}
+		return len(names) == n
+	})
+	if v.Len() != n {
+		t.Errorf("%d messages, there were %d", v.Len(), n)
+	}
+	for i := range min(n, v.Len()) {
+		if m := v.Message(SeqNum(i + 1)); int(m.UID) != i+1 || m.Flags != want[i] {
+			t.Errorf("message %d: UID %d, flags %v, want %v", i+1, m.UID, m.Flags, want[i])
+		}
+	}
+}
+
+func stormLetters(f index.Flags) (s string) {
+	for _, l := range []struct {
+		flag   index.Flags
+		letter string
+	}{{Flagged, "F"}, {Answered, "R"}, {Seen, "S"}} {
+		if f&l.flag != 0 {
+			s += l.letter
+		}
+	}
+	return s
 }
