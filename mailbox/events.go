@@ -288,12 +288,14 @@ func (mb *Mailbox) settle(ctx context.Context) time.Duration {
 	if len(due) == 0 {
 		return next
 	}
+	// Before the last look at the new names: one that was put off because we were
+	// renaming the file is in no list, and the message is not gone.
+	defer mb.noteRenames()()
 	mb.count.Fences.Add(1)
 	if !fs.watched || mb.o.Watcher.Fence(ctx) != nil || mb.drain(ctx) != nil {
 		mb.unclear(due)
 		return next
 	}
-	defer mb.noteRenames()()
 	breaks := mb.queue.Breaks()
 	var gone []index.Row
 	for _, row := range due {

@@ -101,7 +101,8 @@ func (mb *Mailbox) measure(ctx context.Context, rows []index.Row) (*index.Batch,
 				return nil, diskErr(err)
 			}
 			if try == 2 {
-				break // gone already
+				e.Unlink, e.Size, e.Mtime = mb.measureElsewhere(row)
+				break
 			}
 			if err := mb.refreshHard(ctx, try > 0); err != nil {
 				return nil, err
@@ -110,6 +111,29 @@ func (mb *Mailbox) measure(ctx context.Context, rows []index.Row) (*index.Batch,
 		b.Expunges = append(b.Expunges, e)
 	}
 	return b, nil
+}
+
+// measureElsewhere is measure for a message whose name cannot be found: either
+// its file is gone already, or it has another base (R13), which is not known yet
+// as long as others rename it again and again.
+func (mb *Mailbox) measureElsewhere(row index.Row) (found bool, size int64, mtime time.Time) {
+	ix := mb.index()
+	p, name, err := mb.findKey(ix.Base(row))
+	if err != nil {
+		return false, 0, time.Time{}
+	}
+	n, err := maildir.ParseName([]byte(name), mb.dir.Sep())
+	if err != nil {
+		return false, 0, time.Time{}
+	}
+	mb.mu.Lock()
+	other := mb.basesLocked().find(ix, n.Base)
+	mb.mu.Unlock()
+	info, err := mb.dir.Lstat(p, name)
+	if err != nil || other != index.NoRow && other != row || !mb.sameProof(row, info) {
+		return false, 0, time.Time{}
+	}
+	return true, info.Size, info.Mtime
 }
 
 // refreshHard brings the mailbox up to date although nothing seems to have

@@ -168,10 +168,19 @@ func TestAppendedTime(t *testing.T) {
 }
 
 // TestRebaseStorm: mbsync writes its UIDs into all names, as on its first run,
-// while a client sets flags. Every message keeps its UID and its flags.
+// while a client sets flags and, half way, expunges every fifth message. The
+// others keep their UIDs and their flags, and what is expunged stays so.
 func TestRebaseStorm(t *testing.T) {
+	t.Run("watched", func(t *testing.T) { testRebaseStorm(t, testFixture(t)) })
+	t.Run("polled", func(t *testing.T) {
+		f := testFixture(t)
+		f.watch = nil
+		testRebaseStorm(t, f)
+	})
+}
+
+func testRebaseStorm(t *testing.T, f *fixture) {
 	const n = 300
-	f := testFixture(t)
 	for i := range n {
 		f.deliver(fmt.Sprintf("cur/%d.a:2,", i+1))
 	}
@@ -179,34 +188,46 @@ func TestRebaseStorm(t *testing.T) {
 	v := f.view(false)
 	defer v.Close()
 	stored := make(chan struct{}, 1)
+	pass := func() (left int) { // as mbsync: what was listed is renamed, if it is still there
+		list, err := os.ReadDir(filepath.Join(f.path, "cur"))
+		if err != nil {
+			t.Error(err)
+		}
+		for _, e := range list {
+			base, info, _ := strings.Cut(e.Name(), ":")
+			if strings.Contains(base, ",U=") {
+				continue
+			}
+			number, _, _ := strings.Cut(base, ".")
+			from := filepath.Join(f.path, "cur", e.Name())
+			_ = os.Rename(from, filepath.Join(f.path, "cur", base+",U="+number+":"+info))
+			if left++; left%4 == 0 {
+				<-stored // so that both are at work all the time
+			}
+		}
+		return left
+	}
 	var wg sync.WaitGroup
-	wg.Go(func() { // as mbsync does: what was listed is renamed, and listed again if it is gone
-		for left := n; left > 0; {
-			list, err := os.ReadDir(filepath.Join(f.path, "cur"))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			left = 0
-			for _, e := range list {
-				base, info, _ := strings.Cut(e.Name(), ":")
-				if strings.Contains(base, ",U=") {
-					continue
-				}
-				number, _, _ := strings.Cut(base, ".")
-				left++
-				from := filepath.Join(f.path, "cur", e.Name())
-				_ = os.Rename(from, filepath.Join(f.path, "cur", base+",U="+number+":"+info))
-				if left%4 == 0 {
-					<-stored // so that both are at work all the time
-				}
-			}
+	wg.Go(func() {
+		for pass() > 0 {
 		}
 	})
 	want := make([]index.Flags, n)
 	rng := rand.New(rand.NewPCG(1, uint64(n)))
-	for range 6 * n {
+	gone := func(i int) bool { return i%5 == 0 }
+	for step := range 6 * n {
+		if step == 3*n {
+			for i := 0; i < n; i += 5 {
+				store(t, v, StoreAdd, one(SeqNum(i+1)), Deleted)
+			}
+			if k, err := v.Expunge(t.Context(), nil); err != nil || k != n/5 {
+				t.Errorf("%d expunged, %v", k, err)
+			}
+		}
 		i, mode, flag := rng.IntN(n), StoreAdd, [...]index.Flags{Seen, Flagged, Answered}[rng.IntN(3)]
+		if step >= 3*n && gone(i) {
+			continue
+		}
 		if want[i] |= flag; rng.IntN(3) == 0 {
 			mode, want[i] = StoreRemove, want[i]&^flag
 		}
@@ -219,26 +240,53 @@ func TestRebaseStorm(t *testing.T) {
 	close(stored)
 	wg.Wait()
 	f.noop(v)
+	defer func() {
+		if !t.Failed() {
+			return
+		}
+		for _, name := range f.files() {
+			var i int
+			_, err := fmt.Sscanf(name, "cur/%d.a,U=", &i)
+			_, info, _ := strings.Cut(name, ":2,")
+			switch {
+			case err != nil || i < 1 || i > n:
+				t.Errorf("file %s", name)
+			case gone(i - 1):
+				t.Errorf("file %s of an expunged message", name)
+			case info != stormLetters(want[i-1]):
+				t.Errorf("file %s of a message with %v", name, want[i-1])
+			}
+		}
+		t.Log(text(v))
+	}()
 	f.eventually("the names have the flags", func() bool {
+		pass() // a listing may miss what is renamed meanwhile
 		f.noop(v)
 		names := f.files()
 		for _, name := range names {
 			var i int
-			if _, err := fmt.Sscanf(name, "cur/%d.a,U=", &i); err != nil || i < 1 || i > n {
+			if _, err := fmt.Sscanf(name, "cur/%d.a,U=", &i); err != nil || i < 1 || i > n || gone(i-1) {
 				return false
 			}
 			if _, info, _ := strings.Cut(name, ":2,"); info != stormLetters(want[i-1]) {
 				return false
 			}
 		}
-		return len(names) == n
+		return len(names) == n-n/5
 	})
-	if v.Len() != n {
-		t.Errorf("%d messages, there were %d", v.Len(), n)
+	if v.Len() != n-n/5 {
+		t.Errorf("%d messages, want %d", v.Len(), n-n/5)
 	}
-	for i := range min(n, v.Len()) {
-		if m := v.Message(SeqNum(i + 1)); int(m.UID) != i+1 || m.Flags != want[i] {
-			t.Errorf("message %d: UID %d, flags %v, want %v", i+1, m.UID, m.Flags, want[i])
+	seq := 0
+	for i := range n {
+		if gone(i) {
+			continue
+		}
+		if seq++; seq > v.Len() {
+			break
+		}
+		if m := v.Message(SeqNum(seq)); int(m.UID) != i+1 || m.Flags != want[i] {
+			t.Errorf("message %d: UID %d, flags %v, want UID %d and %v", seq, m.UID, m.Flags, i+1, want[i])
 		}
 	}
 }

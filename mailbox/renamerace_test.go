@@ -1,12 +1,15 @@
 package mailbox
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"roost/disk"
 	"roost/disk/disktest"
+	"roost/index"
 	"roost/maildir"
 )
 
@@ -100,5 +103,118 @@ func TestRebasedAsFlagged(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	})
+}
+
+// A hint that was put off may be older than the one that a name is gone: the name
+// is looked for before the message counts as back.
+func TestStaleHintIsNoReturn(t *testing.T) {
+	inMemory(t, 1, func(t *testing.T, box *crashBox, _ *disktest.Recorder) {
+		mb := box.mb
+		v, err := mb.Open(t.Context(), false, &Barrier{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		inCur(t, mb.o.FS, box.path, func(cur disk.Dir) {
+			if err := cur.Rename("1.m:2,", cur, "1.m,U=7:2,"); err != nil {
+				t.Fatal(err)
+			}
+		})
+		mb.syncing <- struct{}{}
+		err = mb.follow(t.Context(), []hint{
+			{place: maildir.Cur, name: "1.m:2,", gone: true},
+			{place: maildir.Cur, name: "1.m:2,"}, // put off by a rename of ours
+			{place: maildir.Cur, name: "1.m,U=7:2,"},
+		})
+		<-mb.syncing
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Sync(SyncEverything); err != nil {
+			t.Fatal(err)
+		}
+		wantText(t, v, "1:1")
+	})
+}
+
+// TestRebasedWhileListed: the listing of a scan has both names of a file that was
+// renamed between two reads of the directory. It is one message, the old one.
+func TestRebasedWhileListed(t *testing.T) {
+	inMemory(t, 3, func(t *testing.T, box *crashBox, _ *disktest.Recorder) {
+		mb := box.mb
+		v, err := mb.Open(t.Context(), false, &Barrier{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		mb.syncing <- struct{}{}
+		st := &mb.files
+		inCur(t, mb.o.FS, box.path, func(cur disk.Dir) {
+			if err := errors.Join(cur.Link("2.m:2,", cur, "2.m,U=7:2,"), mb.dir.Scan(&st.listing), cur.Unlink("2.m:2,")); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if st.listing.Stable() {
+			t.Error("a listing of a moment ago counts as stable")
+		}
+		rows := index.Row(mb.live.rows)
+		seen, unknown, moved := mb.match(rows)
+		err = mb.followScan(t.Context(), unknown, moved, mb.unseen(seen, rows))
+		st.gone = nil
+		<-mb.syncing
+		if err != nil || len(unknown) != 1 {
+			t.Fatalf("%v, %d unknown names", err, len(unknown))
+		}
+		if err := v.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Sync(SyncEverything); err != nil {
+			t.Fatal(err)
+		}
+		wantText(t, v, "1:1 2:2 3:3")
+	})
+}
+
+// TestExpungedUnderAnotherBase: the file of a message that is to be expunged gets
+// another base at each look for it. It goes all the same.
+func TestExpungedUnderAnotherBase(t *testing.T) {
+	inMemory(t, 1, func(t *testing.T, box *crashBox, rec *disktest.Recorder) {
+		mb := box.mb
+		v, err := mb.Open(t.Context(), false, &Barrier{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		store(t, v, StoreAdd, one(1), Deleted)
+		uid := 7
+		rebase := func(name string) {
+			inCur(t, mb.o.FS, box.path, func(cur disk.Dir) {
+				if cur.Rename(name, cur, fmt.Sprintf("1.m,U=%d:2,T", uid+1)) == nil {
+					uid++
+				}
+			})
+		}
+		rec.Before(func(c disktest.Call) {
+			if c.Op == disktest.Lstat && strings.HasPrefix(c.Name, "1.m") && uid < 10 {
+				rebase(c.Name)
+			}
+		})
+		n, err := v.Expunge(t.Context(), nil)
+		rec.Before(nil)
+		if err != nil || n != 1 {
+			t.Fatal(n, err)
+		}
+		waitFor(time.Minute)
+		if err := v.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Sync(SyncEverything); err != nil {
+			t.Fatal(err)
+		}
+		wantText(t, v, "")
 	})
 }

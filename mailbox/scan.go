@@ -213,13 +213,49 @@ func (mb *Mailbox) notOurs(gone []index.Row) []index.Row {
 	return slices.DeleteFunc(gone, mb.renamedLocked)
 }
 
+// maybeGone are the messages of which an unknown name may be the new one: those
+// that were not seen and, unless the listing is of one moment, those that were
+// seen and have the key of an unknown name. Such a file was renamed between two
+// reads of the directory.
+func (mb *Mailbox) maybeGone(unknown []int32, gone []index.Row) []index.Row {
+	l := &mb.files.listing
+	switch {
+	case len(unknown) == 0:
+		return nil
+	case l.Stable():
+		return gone
+	}
+	keys := make(map[string]struct{}, len(unknown))
+	for _, i := range unknown {
+		n, _ := l.At(int(i))
+		keys[string(maildir.Key(n.Base))] = struct{}{}
+	}
+	missed := make(map[index.Row]struct{}, len(gone))
+	for _, row := range gone {
+		missed[row] = struct{}{}
+	}
+	mb.mu.Lock()
+	live, ix := mb.live, mb.ix
+	mb.mu.Unlock()
+	maybe := slices.Clone(gone)
+	live.each(0, index.Row(live.rows), func(row index.Row) bool {
+		if _, ok := keys[string(keyOf(ix, row))]; ok {
+			if _, ok := missed[row]; !ok {
+				maybe = append(maybe, row)
+			}
+		}
+		return true
+	})
+	return maybe
+}
+
 // followScan publishes what the listing shows.
 func (mb *Mailbox) followScan(ctx context.Context, unknown, moved []int32, gone []index.Row) error {
 	st := &mb.files
 	l := &st.listing
 	st.gone = nil
-	if len(gone) > 0 && len(unknown) > 0 {
-		st.gone = newGoneKeys(mb.index(), gone)
+	if maybe := mb.maybeGone(unknown, gone); len(maybe) > 0 {
+		st.gone = newGoneKeys(mb.index(), maybe)
 	}
 	var again []hint
 	if st.first || len(unknown) > lookAtMost {

@@ -40,14 +40,7 @@ func (mb *Mailbox) publishMany(list []int32) (again []hint, err error) {
 // of an expunged message, or, in a sorted list, the second one of the base last.
 // mb.mu must be held.
 func (mb *Mailbox) needsLookLocked(n maildir.Name, last []byte) bool {
-	if bytes.Equal(n.Base, last) {
-		return true
-	}
-	if len(mb.work.unlink) == 0 {
-		return false
-	}
-	_, expunged := mb.work.unlink[string(n.Base)]
-	return expunged
+	return bytes.Equal(n.Base, last) || len(mb.work.unlink) > 0
 }
 
 // publishAdopted makes arrivals of names, for another server's UIDs to be put in.

@@ -114,8 +114,7 @@ func (mb *Mailbox) look(f *found, h hint) error {
 		}
 		return nil
 	case row != index.NoRow && now == name:
-		delete(mb.files.missing, row)
-		return nil
+		return mb.lookMissing(row, h)
 	}
 	info, err := mb.dir.Lstat(h.place, h.name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode.IsRegular() {
@@ -142,6 +141,22 @@ func (mb *Mailbox) look(f *found, h hint) error {
 		return nil
 	}
 	return mb.giveFreshBase(f, h, n)
+}
+
+// lookMissing is for a name that the index has: a message that was missing is
+// back, unless the hint was put off and is older than the one that said so.
+func (mb *Mailbox) lookMissing(row index.Row, h hint) error {
+	if _, missing := mb.files.missing[row]; !missing {
+		return nil
+	}
+	_, err := mb.dir.Lstat(h.place, h.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		delete(mb.files.missing, row)
+	}
+	return err
 }
 
 // lookTwin looks again at the second name that a message had when its first
