@@ -266,15 +266,15 @@ func (mb *Mailbox) written(p maildir.Place, name string) {
 }
 
 // settle expunges the messages whose file is proved to be gone: not back
-// within the settle window, no event lost since, everything before the fence
-// told, and the name still gone. It gives the time until the next one is due.
+// within the settle window, the name still gone, no event lost since, and no new
+// name told by everything that happened before it was looked for. It gives the time until the next one is due.
 func (mb *Mailbox) settle(ctx context.Context) time.Duration {
 	fs := &mb.files
 	if len(fs.missing) == 0 {
 		return 0
 	}
 	now := time.Now()
-	var due []index.Row
+	due := map[index.Row]missing{}
 	next := time.Duration(0)
 	for row, m := range fs.missing {
 		if wait := settleTime - now.Sub(m.since); wait > 0 {
@@ -283,35 +283,39 @@ func (mb *Mailbox) settle(ctx context.Context) time.Duration {
 			}
 			continue
 		}
-		due = append(due, row)
+		due[row] = m
 	}
 	if len(due) == 0 {
 		return next
 	}
-	// Before the last look at the new names: one that was put off because we were
-	// renaming the file is in no list, and the message is not gone.
+	// Before the look: a name that is put off because we were renaming the file is
+	// in no list, and the message is not gone.
 	defer mb.noteRenames()()
-	mb.count.Fences.Add(1)
-	if !fs.watched || mb.o.Watcher.Fence(ctx) != nil || mb.drain(ctx) != nil {
-		mb.unclear(due)
-		return next
-	}
-	breaks := mb.queue.Breaks()
-	var gone []index.Row
-	for _, row := range due {
-		m, ok := fs.missing[row]
-		if !ok {
-			continue // came back
-		}
-		if m.breaks != breaks || fs.wantScan {
-			mb.unclear([]index.Row{row})
-			continue
-		}
+	for row := range due {
 		switch exists, err := mb.fileExists(row); {
 		case err != nil:
-			mb.unclear([]index.Row{row})
+			mb.unclear(row)
+			delete(due, row)
 		case exists:
 			delete(fs.missing, row)
+			delete(due, row)
+		}
+	}
+	if len(due) == 0 {
+		return next
+	}
+	// After the look: who has renamed a file before it has told so by now.
+	mb.count.Fences.Add(1)
+	fenced := fs.watched && mb.o.Watcher.Fence(ctx) == nil && mb.drain(ctx) == nil
+	breaks := mb.queue.Breaks()
+	var gone []index.Row
+	for row, was := range due {
+		m, ok := fs.missing[row]
+		switch {
+		case fenced && (!ok || m.since != was.since):
+			// came back
+		case !fenced || m.breaks != breaks || fs.wantScan:
+			mb.unclear(row)
 		default:
 			delete(fs.missing, row)
 			gone = append(gone, row)
@@ -359,10 +363,8 @@ func (mb *Mailbox) settleLoad(ctx context.Context) {
 	}
 }
 
-// unclear leaves rows to the next scan.
-func (mb *Mailbox) unclear(rows []index.Row) {
-	for _, row := range rows {
-		delete(mb.files.missing, row)
-	}
+// unclear leaves row to the next scan.
+func (mb *Mailbox) unclear(row index.Row) {
+	delete(mb.files.missing, row)
 	mb.files.wantScan = true
 }

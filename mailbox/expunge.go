@@ -87,6 +87,7 @@ func (v *View) deleted(set Seqs) (rows []index.Row, err error) {
 // are to be removed. A file that has another name by now is found first.
 func (mb *Mailbox) measure(ctx context.Context, rows []index.Row) (*index.Batch, error) {
 	b := &index.Batch{Expunges: make([]index.Expunge, 0, len(rows))}
+	elsewhere := lookElsewhere
 	for _, row := range rows {
 		e := index.Expunge{Row: row}
 		for try := range 3 {
@@ -101,7 +102,10 @@ func (mb *Mailbox) measure(ctx context.Context, rows []index.Row) (*index.Batch,
 				return nil, diskErr(err)
 			}
 			if try == 2 {
-				e.Unlink, e.Size, e.Mtime = mb.measureElsewhere(row)
+				for look := 0; look < 3 && elsewhere > 0 && !e.Unlink; look++ { // a listing may miss it
+					e.Unlink, e.Size, e.Mtime = mb.measureElsewhere(row)
+				}
+				elsewhere--
 				break
 			}
 			if err := mb.refreshHard(ctx, try > 0); err != nil {
@@ -237,7 +241,7 @@ func (mb *Mailbox) unlinkAll(jobs []unlinkJob) {
 	}
 	mb.mu.Unlock()
 	var done []imap.UID
-	lost := 0
+	var lost []lostFile
 	for _, j := range jobs {
 		place, name := placeOf(j.file.Name), mb.fileName(j.file.Base, j.file.Name)
 		if to, keep := kept[j.row]; keep && j.row != index.NoRow {
@@ -254,10 +258,14 @@ func (mb *Mailbox) unlinkAll(jobs []unlinkJob) {
 			continue
 		}
 		err := mb.dir.Unlink(place, name)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = mb.unlinkElsewhere(j.file, &lost)
+		if errors.Is(err, fs.ErrNotExist) && len(lost) < lookElsewhere {
+			err = mb.unlinkElsewhere(j.file)
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) {
+			lost = append(lost, lostFile{j.file.UID, time.Now()})
+			continue
+		}
+		if err != nil {
 			mb.log.Warn("cannot remove the file of an expunged message", "name", name, "err", err)
 			continue // it stays on the list, and hidden
 		}
@@ -266,6 +274,32 @@ func (mb *Mailbox) unlinkAll(jobs []unlinkJob) {
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
 	mb.work.unlinked = append(mb.work.unlinked, done...)
+	mb.work.lost = append(mb.work.lost, lost...)
+}
+
+// A lostFile is one of an expunged message that was not found: it is gone, or
+// another program was renaming it just then.
+type lostFile struct {
+	uid imap.UID
+	at  time.Time
+}
+
+const (
+	// lookElsewhere is for how many lost files the directories are listed; events
+	// or a scan tell the names of the others.
+	lookElsewhere = 16
+	// lostTime, after a poll, is how long a lost file is removed if it turns up.
+	lostTime = 10 * time.Second
+)
+
+// giveUpLost takes files that did not turn up for removed.
+func (mb *Mailbox) giveUpLost(now time.Time) {
+	mb.mu.Lock()
+	defer mb.mu.Unlock()
+	for len(mb.work.lost) > 0 && now.Sub(mb.work.lost[0].at) >= mb.o.Poll+lostTime {
+		mb.work.unlinked = append(mb.work.unlinked, mb.work.lost[0].uid)
+		mb.work.lost = mb.work.lost[1:]
+	}
 }
 
 // otherFile reports that the file under the name of an expunged message is not
@@ -276,11 +310,8 @@ func (mb *Mailbox) otherFile(p maildir.Place, name string, u index.ToUnlink) boo
 }
 
 // unlinkElsewhere removes the file of an expunged message that another program
-// renamed meanwhile. After a few of them a scan does it.
-func (mb *Mailbox) unlinkElsewhere(u index.ToUnlink, lost *int) error {
-	if *lost++; *lost > 16 {
-		return nil // their events, or the scan after this command, tell the names
-	}
+// renamed meanwhile.
+func (mb *Mailbox) unlinkElsewhere(u index.ToUnlink) error {
 	p, name, err := mb.dir.Find(u.Base)
 	if errors.Is(err, fs.ErrNotExist) {
 		p, name, err = mb.findKey(u.Base)

@@ -78,6 +78,7 @@ type workState struct {
 	unlink   map[string]index.ToUnlink // by base: not messages any more
 	unlinks  []unlinkJob               // to be removed once the record is durable
 	unlinked []imap.UID                // removed, but the directory was not synced yet
+	lost     []lostFile                // to be removed, and not found
 	gone     goneFiles
 	toCur    index.Row // messages in new/ below it may be moved to cur/
 	inNew    map[index.Row]struct{}
@@ -307,7 +308,7 @@ func (mb *Mailbox) adoptIndexLocked() {
 	clear(mb.work.inNew)
 	ix.EachInNew(0, func(row index.Row) { mb.work.inNew[row] = struct{}{} })
 	clear(mb.work.unlink)
-	mb.work.unlinks, mb.work.unlinked = nil, nil
+	mb.work.unlinks, mb.work.unlinked, mb.work.lost = nil, nil, nil
 	for _, u := range ix.ToUnlink() {
 		mb.work.unlink[u.Base] = u
 		mb.work.unlinks = append(mb.work.unlinks, unlinkJob{row: index.NoRow, file: u})

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"roost/disk"
 	"roost/disk/disktest"
@@ -301,4 +302,25 @@ func stormLetters(f index.Flags) (s string) {
 		}
 	}
 	return s
+}
+
+// TestRebasedAsItSettles: a message counts as missing by mistake, and mbsync gives
+// its file another base right when that is looked at for the last time.
+func TestRebasedAsItSettles(t *testing.T) {
+	f, arm := rebasing(t, 1, func(c disktest.Call) bool { return c.Op == disktest.Lstat && c.Name == "1.a:2," })
+	v := f.view(false)
+	defer v.Close()
+	f.mb.syncing <- struct{}{}
+	if !f.mb.files.watched {
+		t.Fatal("the mailbox is not watched")
+	}
+	f.mb.files.missing[0] = missing{since: time.Now().Add(-time.Minute), breaks: f.mb.queue.Breaks()}
+	arm()
+	f.mb.settle(t.Context())
+	<-f.mb.syncing
+	f.eventually("the new base is taken up", func() bool {
+		f.noop(v)
+		return v.Len() == 1 && v.ix.Base(v.row(1)) == "1.a,U=7"
+	})
+	wantText(t, v, "1:1")
 }

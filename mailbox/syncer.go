@@ -221,6 +221,7 @@ func (mb *Mailbox) stepWork(ctx context.Context) {
 	if st.retryAt.IsZero() || !now.Before(st.retryAt) {
 		mb.retry(ctx, now)
 	}
+	mb.giveUpLost(now)
 	mb.mu.Lock()
 	dirty := mb.work.renames || mb.work.unlinked != nil
 	ix := mb.ix
