@@ -188,6 +188,7 @@ func testRebaseStorm(t *testing.T, f *fixture) {
 	f.open()
 	v := f.view(false)
 	defer v.Close()
+	f.noop(v) // the UIDs are told, so they are durable
 	stored := make(chan struct{}, 1)
 	pass := func() (left int) { // as mbsync: what was listed is renamed, if it is still there
 		list, err := os.ReadDir(filepath.Join(f.path, "cur"))
