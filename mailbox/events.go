@@ -267,7 +267,8 @@ func (mb *Mailbox) written(p maildir.Place, name string) {
 
 // settle expunges the messages whose file is proved to be gone: not back
 // within the settle window, the name still gone, no event lost since, and no new
-// name told by everything that happened before it was looked for. It gives the time until the next one is due.
+// name told by everything that happened before it was looked for. It gives the
+// time until the next one is due.
 func (mb *Mailbox) settle(ctx context.Context) time.Duration {
 	fs := &mb.files
 	if len(fs.missing) == 0 {
