@@ -13,17 +13,36 @@ import (
 	"roost/maildir"
 )
 
-// A look at the files that STORE overtakes twice, so that the message has the
-// name again that it had when the look began, and another one in between. What
-// was seen in between is ours, and no other program's.
-func TestOursIsNotOutside(t *testing.T) {
-	inMemory(t, 2, func(t *testing.T, box *crashBox, rec *disktest.Recorder) {
-		mb := box.mb
-		v, err := mb.Open(t.Context(), false, &Barrier{})
+// inView is inMemory with a View of the mailbox.
+func inView(t *testing.T, n int, f func(t *testing.T, box *crashBox, rec *disktest.Recorder, v *View)) {
+	inMemory(t, n, func(t *testing.T, box *crashBox, rec *disktest.Recorder) {
+		v, err := box.mb.Open(t.Context(), false, &Barrier{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer v.Close()
+		f(t, box, rec, v)
+	})
+}
+
+// wantTold brings v up to date and compares it.
+func wantTold(t *testing.T, v *View, want string) {
+	t.Helper()
+	if err := v.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Sync(SyncEverything); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, v, want)
+}
+
+// A look at the files that STORE overtakes twice, so that the message has the
+// name again that it had when the look began, and another one in between. What
+// was seen in between is ours, and no other program's.
+func TestOursIsNotOutside(t *testing.T) {
+	inView(t, 2, func(t *testing.T, box *crashBox, rec *disktest.Recorder, v *View) {
+		mb := box.mb
 		store(t, v, StoreAdd, one(1), Flagged)
 		steps := 0
 		rec.Before(func(c disktest.Call) {
@@ -38,7 +57,7 @@ func TestOursIsNotOutside(t *testing.T) {
 			}
 		})
 		mb.syncing <- struct{}{}
-		err = mb.follow(t.Context(), []hint{{place: maildir.Cur, name: "1.m:2,"}, {place: maildir.Cur, name: "2.m:2,S"}})
+		err := mb.follow(t.Context(), []hint{{place: maildir.Cur, name: "1.m:2,"}, {place: maildir.Cur, name: "2.m:2,S"}})
 		<-mb.syncing
 		rec.Before(nil)
 		if err != nil || steps != 2 {
@@ -60,13 +79,8 @@ func TestOursIsNotOutside(t *testing.T) {
 // and between the look that finds that and what is made of it a rename of ours
 // fails, for the file is gone. It stays one message with its UID and its flag.
 func TestRebasedAsFlagged(t *testing.T) {
-	inMemory(t, 1, func(t *testing.T, box *crashBox, rec *disktest.Recorder) {
+	inView(t, 1, func(t *testing.T, box *crashBox, rec *disktest.Recorder, v *View) {
 		mb := box.mb
-		v, err := mb.Open(t.Context(), false, &Barrier{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer v.Close()
 		inCur(t, mb.o.FS, box.path, func(cur disk.Dir) {
 			if err := cur.Rename("1.m:2,", cur, "1.m,U=7:2,"); err != nil {
 				t.Fatal(err)
@@ -82,7 +96,7 @@ func TestRebasedAsFlagged(t *testing.T) {
 			}
 		})
 		mb.syncing <- struct{}{}
-		err = mb.follow(t.Context(), []hint{
+		err := mb.follow(t.Context(), []hint{
 			{place: maildir.Cur, name: "1.m:2,", gone: true}, {place: maildir.Cur, name: "1.m,U=7:2,"},
 		})
 		<-mb.syncing
@@ -91,13 +105,7 @@ func TestRebasedAsFlagged(t *testing.T) {
 			t.Fatalf("followed with %v, %d looks at the old name", err, looks)
 		}
 		waitFor(10 * time.Second)
-		if err := v.Refresh(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := v.Sync(SyncEverything); err != nil {
-			t.Fatal(err)
-		}
-		wantText(t, v, "1:1(F)")
+		wantTold(t, v, "1:1(F)")
 		inCur(t, mb.o.FS, box.path, func(cur disk.Dir) {
 			if _, err := cur.Lstat("1.m,U=7:2,F"); err != nil {
 				t.Error(err)
@@ -109,20 +117,15 @@ func TestRebasedAsFlagged(t *testing.T) {
 // A hint that was put off may be older than the one that a name is gone: the name
 // is looked for before the message counts as back.
 func TestStaleHintIsNoReturn(t *testing.T) {
-	inMemory(t, 1, func(t *testing.T, box *crashBox, _ *disktest.Recorder) {
+	inView(t, 1, func(t *testing.T, box *crashBox, _ *disktest.Recorder, v *View) {
 		mb := box.mb
-		v, err := mb.Open(t.Context(), false, &Barrier{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer v.Close()
 		inCur(t, mb.o.FS, box.path, func(cur disk.Dir) {
 			if err := cur.Rename("1.m:2,", cur, "1.m,U=7:2,"); err != nil {
 				t.Fatal(err)
 			}
 		})
 		mb.syncing <- struct{}{}
-		err = mb.follow(t.Context(), []hint{
+		err := mb.follow(t.Context(), []hint{
 			{place: maildir.Cur, name: "1.m:2,", gone: true},
 			{place: maildir.Cur, name: "1.m:2,"}, // put off by a rename of ours
 			{place: maildir.Cur, name: "1.m,U=7:2,"},
@@ -131,26 +134,15 @@ func TestStaleHintIsNoReturn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := v.Refresh(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := v.Sync(SyncEverything); err != nil {
-			t.Fatal(err)
-		}
-		wantText(t, v, "1:1")
+		wantTold(t, v, "1:1")
 	})
 }
 
 // TestRebasedWhileListed: the listing of a scan has both names of a file that was
 // renamed between two reads of the directory. It is one message, the old one.
 func TestRebasedWhileListed(t *testing.T) {
-	inMemory(t, 3, func(t *testing.T, box *crashBox, _ *disktest.Recorder) {
+	inView(t, 3, func(t *testing.T, box *crashBox, _ *disktest.Recorder, v *View) {
 		mb := box.mb
-		v, err := mb.Open(t.Context(), false, &Barrier{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer v.Close()
 		mb.syncing <- struct{}{}
 		st := &mb.files
 		inCur(t, mb.o.FS, box.path, func(cur disk.Dir) {
@@ -163,32 +155,21 @@ func TestRebasedWhileListed(t *testing.T) {
 		}
 		rows := index.Row(mb.live.rows)
 		seen, unknown, moved := mb.match(rows)
-		err = mb.followScan(t.Context(), unknown, moved, mb.unseen(seen, rows))
+		err := mb.followScan(t.Context(), unknown, moved, mb.unseen(seen, rows))
 		st.gone = nil
 		<-mb.syncing
 		if err != nil || len(unknown) != 1 {
 			t.Fatalf("%v, %d unknown names", err, len(unknown))
 		}
-		if err := v.Refresh(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := v.Sync(SyncEverything); err != nil {
-			t.Fatal(err)
-		}
-		wantText(t, v, "1:1 2:2 3:3")
+		wantTold(t, v, "1:1 2:2 3:3")
 	})
 }
 
 // TestExpungedUnderAnotherBase: the file of a message that is to be expunged gets
 // another base at each look for it. It goes all the same.
 func TestExpungedUnderAnotherBase(t *testing.T) {
-	inMemory(t, 1, func(t *testing.T, box *crashBox, rec *disktest.Recorder) {
+	inView(t, 1, func(t *testing.T, box *crashBox, rec *disktest.Recorder, v *View) {
 		mb := box.mb
-		v, err := mb.Open(t.Context(), false, &Barrier{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer v.Close()
 		store(t, v, StoreAdd, one(1), Deleted)
 		uid := 7
 		rebase := func(name string) {
@@ -209,12 +190,6 @@ func TestExpungedUnderAnotherBase(t *testing.T) {
 			t.Fatal(n, err)
 		}
 		waitFor(time.Minute)
-		if err := v.Refresh(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := v.Sync(SyncEverything); err != nil {
-			t.Fatal(err)
-		}
-		wantText(t, v, "")
+		wantTold(t, v, "")
 	})
 }
