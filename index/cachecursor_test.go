@@ -55,6 +55,14 @@ func TestCacheCursorReads(t *testing.T) {
 	if reads, most := rec.Count(disktest.Read), int(total/(aheadSize*9/10))+3; reads > most {
 		t.Errorf("%d reads for %d octets, want at most %d", reads, total, most)
 	}
+	cu.Release()
+	rec.Reset()
+	for i := n - 1; i >= 0; i-- { // as two have written them who met
+		wantAt(t, ix, &cu, i, true, &buf)
+	}
+	if reads, most := rec.Count(disktest.Read), int(total/(aheadSize/2))+3; reads > most {
+		t.Errorf("backward: %d reads for %d octets, want at most %d", reads, total, most)
+	}
 	// Every tenth message: no window for one record.
 	cu.Release()
 	rec.Reset()

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -191,5 +192,49 @@ func TestExpungedUnderAnotherBase(t *testing.T) {
 		}
 		waitFor(time.Minute)
 		wantTold(t, v, "")
+	})
+}
+
+// TestLostFileTurnsUp: the file of an expunged message is in no listing while it
+// is to be removed, for another program renames it just then. It goes when it
+// turns up, also after what was removed was written down.
+func TestLostFileTurnsUp(t *testing.T) {
+	inView(t, 1, func(t *testing.T, box *crashBox, rec *disktest.Recorder, v *View) {
+		mb := box.mb
+		root, err := mb.o.FS.OpenRoot(box.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		store(t, v, StoreAdd, one(1), Deleted)
+		between := false
+		rec.Before(func(c disktest.Call) {
+			if c.Op == disktest.Unlink && strings.HasPrefix(c.Name, "1.m") && !between {
+				between = true
+				inCur(t, mb.o.FS, box.path, func(cur disk.Dir) {
+					if err := cur.Rename("1.m:2,T", root, "between"); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		})
+		if n, err := v.Expunge(t.Context(), nil); err != nil || n != 1 {
+			t.Fatal(n, err)
+		}
+		wantTold(t, v, "")
+		waitFor(2 * dirSyncTime)
+		rec.Before(nil)
+		if !between {
+			t.Fatal("no file was removed")
+		}
+		inCur(t, mb.o.FS, box.path, func(cur disk.Dir) {
+			if err := root.Rename("between", cur, "1.m,U=7:2,T"); err != nil {
+				t.Fatal(err)
+			}
+			wantTold(t, v, "")
+			if _, err := cur.Lstat("1.m,U=7:2,T"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the file is still there: %v", err)
+			}
+		})
 	})
 }
